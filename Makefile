@@ -1,0 +1,64 @@
+# The commands of the book. `make` alone lists them. They need Python 3.11 or newer, and make.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 python 2>/dev/null) python3.11)
+VENV ?= .venv
+PORT ?= 8000
+BIN := $(VENV)/bin
+SITE := _build/html
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve lab notebooks test check bench clean small-models
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: requirements.txt constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Python is missing. Install Python 3.11, or name one: make PYTHON=/path/to/python3 book"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); the book needs 3.11 or newer." \
+	       "Install it, or name one: make PYTHON=/path/to/python3.11 book"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	@touch $@
+
+book: $(VENV)/.ready ## make the environment, run the chapters, build the site
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo
+	@echo "The book: file://$(CURDIR)/$(SITE)/index.html"
+	@echo "Served:   make serve"
+
+serve: book ## build, then serve the site on this machine
+	@echo "The book: http://localhost:$(PORT)/   (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server $(PORT) --bind localhost --directory $(SITE)
+
+lab: $(VENV)/.ready ## open the chapters as notebooks in JupyterLab
+	@mkdir -p $(VENV)/etc/jupyter/labconfig
+	@$(BIN)/jupytext-config --settings-file $(VENV)/etc/jupyter/labconfig/default_setting_overrides.json \
+	  set-default-viewer markdown >/dev/null
+	$(BIN)/jupyter lab chapters
+
+notebooks: $(VENV)/.ready ## write every chapter as a plain notebook into _build/notebooks
+	@mkdir -p _build/notebooks
+	@for chapter in $$(grep -l '^kernelspec:' chapters/*.md); do \
+	  $(BIN)/jupytext --quiet --to ipynb --output _build/notebooks/$$(basename $$chapter .md).ipynb $$chapter \
+	    || exit 1; done
+	@echo "The notebooks: $(CURDIR)/_build/notebooks"
+
+test: book ## build, then run every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.ready ## speed and memory, each beside a peer in the same run
+	$(BIN)/python benchmarks/attention.py
+
+small-models: $(VENV)/.ready ## train again the models whose heads the chapter on attention shows
+	$(BIN)/python -m scaling_transformers.training.small_models
+
+clean: ## remove the site, the caches and the environment
+	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

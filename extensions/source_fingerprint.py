@@ -1,0 +1,129 @@
+"""Run a chapter again when a module that it imports has changed.
+
+The execution cache looks at a chapter's code cells and at the kernel that its top matter names, at nothing
+else. This extension writes a fingerprint of the package modules behind the cells into that entry: when one of
+them changes, Sphinx reads the chapter again and the cache sees a different notebook.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+PACKAGE = "scaling_transformers"
+
+
+def imported_modules(source: str, *, inside: str = "") -> set[str]:
+    """Dotted names that Python source imports from the package; ``inside`` resolves relative imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = inside.split(".")[: -node.level] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    return {name for name in names if name.split(".")[0] == PACKAGE}
+
+
+def module_files(name: str, source_root: Path) -> list[Path]:
+    """The files behind a dotted name: the modules on the way to it, and what is not Python beside them."""
+    found: list[Path] = []
+    path = source_root
+    for part in name.split("."):
+        path = path / part
+        if (path / "__init__.py").is_file():
+            found += [p for p in path.iterdir() if p.is_file() and p.suffix != ".py"] + [path / "__init__.py"]
+        elif path.with_suffix(".py").is_file():
+            found.append(path.with_suffix(".py"))
+    return found
+
+
+def dependencies(source: str, source_root: Path) -> list[Path]:
+    """Every package file that Python source depends on, through any chain of imports, and ``data/``."""
+    waiting, seen = list(imported_modules(source)), set()
+    found: set[Path] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for path in module_files(name, source_root):
+            if path in found:
+                continue
+            found.add(path)
+            if path.suffix == ".py":
+                inside = ".".join(path.relative_to(source_root).with_suffix("").parts)
+                waiting += imported_modules(path.read_text(encoding="utf-8"), inside=inside)
+    if found:
+        found.update(p for p in (source_root / PACKAGE / "data").rglob("*") if p.is_file())
+    return sorted(found)
+
+
+def fingerprint(source: str, source_root: Path) -> str:
+    """Hash of the package files that Python source depends on."""
+    digest = hashlib.sha256()
+    for path in dependencies(source, source_root):
+        digest.update(path.relative_to(source_root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def code_of_chapter(text: str) -> str:
+    """The Python in a MyST chapter's code cells; lines that are IPython's own are left out."""
+    lines, inside, options = [], False, False
+    for line in text.splitlines():
+        if line.startswith(("```{code-cell}", ":::{code-cell}")):
+            inside, options = True, True
+        elif inside and line.startswith(("```", ":::")):
+            inside = False
+        elif inside:
+            options = options and (line.startswith(":") or not line.strip())
+            if not options and not line.lstrip().startswith(("%", "!")):
+                lines.append(line)
+    return "\n".join(lines)
+
+
+def _chapter_fingerprint(app: Sphinx, text: str) -> str:
+    return fingerprint(code_of_chapter(text), Path(app.srcdir) / "src")
+
+
+def chapters_with_changed_sources(
+    app: Sphinx,
+    env: BuildEnvironment,
+    added: Collection[str],
+    changed: Collection[str],
+    removed: Collection[str],
+) -> list[str]:
+    """Chapters whose fingerprint is not the one that they were last read with."""
+    known: dict[str, str] = getattr(env, "book_fingerprints", {})
+    outdated = []
+    for docname in set(known) & env.found_docs:
+        path = Path(env.doc2path(docname))
+        if path.is_file() and _chapter_fingerprint(app, path.read_text("utf-8")) != known[docname]:
+            outdated.append(docname)
+    return outdated
+
+
+def mark_with_fingerprint(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Write the fingerprint into the kernel's entry of a chapter's top matter, where the cache looks."""
+    kernel = "\nkernelspec:\n"
+    if kernel not in source[0]:
+        return
+    if not hasattr(app.env, "book_fingerprints"):
+        app.env.book_fingerprints = {}  # type: ignore[attr-defined]  # kept with the environment
+    known: dict[str, str] = app.env.book_fingerprints  # type: ignore[attr-defined]
+    known[docname] = _chapter_fingerprint(app, source[0])
+    source[0] = source[0].replace(kernel, f"{kernel}  fingerprint: {known[docname]}\n", 1)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("env-get-outdated", chapters_with_changed_sources)
+    app.connect("source-read", mark_with_fingerprint)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}

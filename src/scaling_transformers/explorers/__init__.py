@@ -1,0 +1,6 @@
+"""The interactive figures: computed by the package's own maths, moved by the reader with no server."""
+
+from scaling_transformers.explorers.attention import attention_explorer
+from scaling_transformers.explorers.base import Control, Explorer
+
+__all__ = ["Control", "Explorer", "attention_explorer"]

@@ -1,0 +1,11 @@
+"""One style for every figure of the book, drawn once and readable in the light and in the dark theme.
+
+Figures draw; they never compute a result.
+"""
+
+from scaling_transformers.figures.colors import COLORS
+from scaling_transformers.figures.drawing import Drawing, show
+from scaling_transformers.figures.helpers import heatmap, label_line, label_lines
+from scaling_transformers.figures.style import use_style
+
+__all__ = ["COLORS", "Drawing", "heatmap", "label_line", "label_lines", "show", "use_style"]

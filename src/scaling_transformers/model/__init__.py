@@ -1,0 +1,5 @@
+"""The trainable transformer: one readable model that every `TransformerConfig` describes."""
+
+from scaling_transformers.model.transformer import Transformer
+
+__all__ = ["Transformer"]
