@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from html import escape
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from docutils import nodes
+from executed import executed_notebook
 from sphinx.application import Sphinx
 
 # sphinx-thebe is always loaded by Jupyter Book 1; its inline script names an outside host and throws.
@@ -27,17 +30,42 @@ def drop_unwanted_scripts(
         context[key] = [entry for entry in context.get(key, []) if wanted(entry)]
 
 
+def visit_citation(translator: Any, node: nodes.citation) -> None:
+    """Open an entry of the reading list, as an item of its list: docutils gives it a role long out of use."""
+    translator.__class__.visit_citation(translator, node)
+    translator.body[-1] = translator.body[-1].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def depart_citation(translator: Any, node: nodes.citation) -> None:
+    translator.__class__.depart_citation(translator, node)
+
+
 def offer_notebook(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Lay the executed notebook of a chapter beside the pages and name it for the theme's download menu."""
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
-    if doctree is None or app.builder.format != "html" or not executed.is_file():
+    if doctree is None or app.builder.format != "html":
         return
-    notebook = json.loads(executed.read_text("utf-8"))
-    notebook["metadata"]["kernelspec"].pop("fingerprint", None)  # see source_fingerprint.py
+    notebook = executed_notebook(app, pagename)
+    if notebook is None:
+        return
+    notebook.metadata.kernelspec.pop("fingerprint", None)  # see source_fingerprint.py
     target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    nbformat.write(notebook, target)
     context["ipynb_source"] = f"{pagename}.ipynb"
+
+
+def lead_to_first_page(app: Sphinx, exception: Exception | None) -> None:
+    """Write the page at the root of the site: it leads to the first, by a link too where nothing moves on."""
+    if exception is not None or app.builder.format != "html":
+        return
+    first, title = f"{app.config.root_doc}.html", escape(app.config.html_title)
+    (Path(app.outdir) / "index.html").write_text(
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        # The empty icon keeps the browser from asking for one that is not there.
+        f'<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url={first}"></head>'
+        f'<body><main><h1><a href="{first}">{title}</a></h1></main></body></html>\n',
+        encoding="utf-8",
+    )
 
 
 def lay_static_files(app: Sphinx, exception: Exception | None) -> None:
@@ -45,21 +73,22 @@ def lay_static_files(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
-    for unused in static.glob("sphinx-thebe.*"):
+    for unused in [*static.glob("sphinx-thebe.*"), *static.glob("*webpack-macros.html")]:
         unused.unlink()
     target = static / "mathjax"
-    if target.exists():
-        return
     with as_file(files("sphinx-mathjax-offline") / "static" / "mathjax") as source:
-        fonts = Path("output/chtml/fonts/woff-v2")
-        shutil.copytree(source / fonts, target / fonts)
+        # The second holds what MathJax fetches when a formula asks for it: \boldsymbol, \cancel, ...
+        for folder in ("output/chtml/fonts/woff-v2", "input/tex/extensions"):
+            shutil.copytree(source / folder, target / folder, dirs_exist_ok=True)
         shutil.copy(source / "tex-chtml.js", target)
     (target / "LICENSE").write_text("MathJax 3.2.2, https://www.mathjax.org, Apache License 2.0\n")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     # After sphinx-thebe has added its own.
     app.connect("html-page-context", drop_unwanted_scripts, priority=900)
     app.connect("html-page-context", offer_notebook, priority=400)  # before the theme makes its download menu
+    app.connect("build-finished", lead_to_first_page)
     app.connect("build-finished", lay_static_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import yaml
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -48,7 +51,11 @@ def module_files(name: str, source_root: Path) -> list[Path]:
 
 def dependencies(source: str, source_root: Path) -> list[Path]:
     """Every package file that Python source depends on, through any chain of imports, and ``data/``."""
-    waiting, seen = list(imported_modules(source)), set()
+    try:
+        waiting = list(imported_modules(source))
+    except SyntaxError:  # IPython's own syntax, or an error that the kernel will report: any file may matter
+        return sorted(p for p in (source_root / PACKAGE).rglob("*") if p.is_file() and p.suffix != ".pyc")
+    seen: set[str] = set()
     found: set[Path] = set()
     while waiting:
         name = waiting.pop()
@@ -63,7 +70,8 @@ def dependencies(source: str, source_root: Path) -> list[Path]:
                 inside = ".".join(path.relative_to(source_root).with_suffix("").parts)
                 waiting += imported_modules(path.read_text(encoding="utf-8"), inside=inside)
     if found:
-        found.update(p for p in (source_root / PACKAGE / "data").rglob("*") if p.is_file())
+        data = (source_root / PACKAGE / "data").rglob("*")
+        found.update(p for p in data if p.is_file() and p.suffix != ".pyc")
     return sorted(found)
 
 
@@ -77,15 +85,18 @@ def fingerprint(source: str, source_root: Path) -> str:
 
 def code_of_chapter(text: str) -> str:
     """The Python in a MyST chapter's code cells; lines that are IPython's own are left out."""
-    lines, inside, options = [], False, False
+    lines: list[str] = []
+    part = "prose"  # then, in a cell: "head", maybe "options" between two lines of dashes, "code"
     for line in text.splitlines():
-        if line.startswith(("```{code-cell}", ":::{code-cell}")):
-            inside, options = True, True
-        elif inside and line.startswith(("```", ":::")):
-            inside = False
-        elif inside:
-            options = options and (line.startswith(":") or not line.strip())
-            if not options and not line.lstrip().startswith(("%", "!")):
+        if line.lstrip("`:").startswith("{code-cell}"):  # the fence may be longer than three
+            part = "head"
+        elif part != "prose" and line.startswith(("```", ":::")):
+            part = "prose"
+        elif part in ("head", "options") and line.strip() == "---":
+            part = "options" if part == "head" else "code"
+        elif part == "code" or (part == "head" and line.strip() and not line.startswith(":")):
+            part = "code"
+            if not line.lstrip().startswith(("%", "!")):
                 lines.append(line)
     return "\n".join(lines)
 
@@ -113,14 +124,17 @@ def chapters_with_changed_sources(
 
 def mark_with_fingerprint(app: Sphinx, docname: str, source: list[str]) -> None:
     """Write the fingerprint into the kernel's entry of a chapter's top matter, where the cache looks."""
-    kernel = "\nkernelspec:\n"
-    if kernel not in source[0]:
+    match = re.match(r"---\n(.*?\n)---\n", source[0], re.DOTALL)
+    top = yaml.safe_load(match[1]) if match else None
+    if match is None or not isinstance(top, dict) or "kernelspec" not in top:
         return
     if not hasattr(app.env, "book_fingerprints"):
         app.env.book_fingerprints = {}  # type: ignore[attr-defined]  # kept with the environment
     known: dict[str, str] = app.env.book_fingerprints  # type: ignore[attr-defined]
     known[docname] = _chapter_fingerprint(app, source[0])
-    source[0] = source[0].replace(kernel, f"{kernel}  fingerprint: {known[docname]}\n", 1)
+    top["kernelspec"]["fingerprint"] = known[docname]
+    # JSON is YAML too. All on one line, with empty lines after it: the chapter's lines keep their numbers.
+    source[0] = "---\n" + json.dumps(top) + "\n" * match[1].count("\n") + source[0][match.end(1) :]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

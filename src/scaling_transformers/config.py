@@ -12,7 +12,6 @@ _CHOICES = {
     "norm_placement": ("pre", "post"),
     "position": ("learned", "sinusoidal", "rotary", "alibi", "none"),
 }
-_DERIVED = ("n_kv_head", "d_head", "d_ff", "qkv_bias")
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,9 @@ class TransformerConfig:
             "d_ff": 4 * self.d_model,
             "qkv_bias": self.bias,
         }
-        for name in _DERIVED:
+        if self.d_model % self.n_head:
+            del defaults["d_head"]  # it was given, for no default exists
+        for name in defaults:
             if fields[name] == defaults[name]:
                 fields[name] = None
         return TransformerConfig(**{**fields, **changes})

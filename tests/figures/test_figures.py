@@ -10,7 +10,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from scaling_transformers.figures import COLORS, heatmap, label_line, label_lines, show, use_style
+from scaling_transformers.figures import (
+    COLORS,
+    heatmap,
+    keep,
+    label_line,
+    label_lines,
+    log_axes,
+    show,
+    use_style,
+)
 from scaling_transformers.figures.colors import DARK_COLORS, INK
 
 LIGHT_PAGE, DARK_PAGES = "#ffffff", ("#121212", "#14181e")  # sphinx-book-theme 1.3, pydata-sphinx-theme 0.17
@@ -219,3 +228,32 @@ def test_drawing_warns_of_nothing(caplog):
         show(lines()[0], alt="Two lines.")
         show(attention(), alt="A triangle.")
     assert caplog.text == ""
+
+
+def test_log_ticks_are_plain_numbers_and_nothing_else():
+    fig, ax = plt.subplots()
+    log_axes(ax, x=[1, 10, 1000], y=[0.5, 2])
+    ax.set(xlim=(0.5, 2000), ylim=(0.1, 5))
+    fig.draw_without_rendering()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "10", "1,000"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0.5", "2"]
+    assert len(ax.get_xticks(minor=True)) == 0
+
+
+def test_a_tick_that_has_no_logarithm_is_refused():
+    with pytest.raises(ValueError, match="y must hold positive numbers; got 0"):
+        log_axes(plt.subplots()[1], y=[0, 1])
+
+
+def test_numbers_for_the_prose_are_stored_as_plain_python(monkeypatch):
+    stored = {}
+    monkeypatch.setattr("myst_nb.glue", lambda name, value, display: stored.update({name: value}))
+    keep(slope=np.float64(0.5), count=np.int64(3), name="code")
+    assert stored == {"slope": 0.5, "count": 3, "name": "code"}
+    assert [type(value) for value in stored.values()] == [float, int, str]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), np.inf, [1.0], None, True])
+def test_a_number_that_prose_cannot_say_is_refused_by_name(bad):
+    with pytest.raises(ValueError, match="slope must be"):
+        keep(slope=bad)

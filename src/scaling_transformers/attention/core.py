@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat as api
 import numpy as np
 
 from scaling_transformers.attention._inputs import (
@@ -15,8 +14,9 @@ from scaling_transformers.attention._inputs import (
     check_scale,
     group_heads,
     namespace,
-    require_finite,
     require_floating,
+    require_range,
+    working_dtype,
 )
 from scaling_transformers.attention.masks import causal_mask
 
@@ -30,7 +30,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     Parameters
     ----------
     x : array, any shape, real floating
-        Scores. NaN and plus infinity are refused.
+        Scores, at least one. NaN and plus infinity are refused.
 
     Returns
     -------
@@ -43,13 +43,16 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     [0.5, 0.5]
     """
     xp = namespace(x=x)
-    require_floating(xp, x=x)
+    require_floating(x=x)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis must be one of the {x.ndim} axes of x; got {axis}")
+    if 0 in x.shape:
+        raise ValueError(f"x must not be empty; got shape {tuple(x.shape)}")
     if bool(xp.any(xp.isnan(x) | (x == float("inf")))):
         raise ValueError("x must be finite or minus infinity; it holds NaN or plus infinity")
-    exponentials, total = _exponentials(xp, x, axis=axis)
-    return exponentials / total
+    work = working_dtype(xp, x.dtype)
+    exponentials, total = _exponentials(xp, xp.astype(x, work, copy=False), axis=axis)
+    return xp.astype(exponentials / total, x.dtype, copy=False)
 
 
 def attention_weights(
@@ -72,9 +75,11 @@ def attention_weights(
     Source: Vaswani et al. 2017, equation 1.
     """
     xp = check_qkv(q, k)
-    require_finite(xp, q=q, k=k)
+    scale = check_scale(scale, q.shape[-1])
+    require_range(xp, scale, q, k, mask=mask)
     (k,) = group_heads(xp, q, k)
-    exponentials, total = _masked_exponentials(xp, q, k, mask, is_causal, scale)
+    lead = broadcast_lead(q.shape, k.shape)
+    exponentials, total = _masked_exponentials(xp, q, k, lead, mask, is_causal, scale)
     return xp.astype(exponentials / total, q.dtype, copy=False)
 
 
@@ -115,38 +120,33 @@ def scaled_dot_product_attention(
     Raises
     ------
     ValueError
-        On shapes that do not fit, mixed dtypes, devices or libraries, and on NaN or infinity.
+        On shapes that do not fit, mixed dtypes, devices or libraries, on NaN or infinity, and on numbers so
+        large that a score could overflow.
 
     Source: Vaswani et al. 2017, equation 1; grouped queries: Ainslie et al. 2023.
     """
     xp = check_qkv(q, k, v)
-    require_finite(xp, q=q, k=k, v=v)
+    scale = check_scale(scale, q.shape[-1])
+    require_range(xp, scale, q, k, v, mask=mask)
     k, v = group_heads(xp, q, k, v)
-    if api.is_torch_array(q):
+    if not isinstance(q, np.ndarray):
         return _torch_kernel(xp, q, k, v, mask, is_causal, scale)
-    broadcast_lead(q.shape, k.shape, v.shape)
-    exponentials, total = _masked_exponentials(xp, q, k, mask, is_causal, scale)
+    lead = broadcast_lead(q.shape, k.shape, v.shape)
+    exponentials, total = _masked_exponentials(xp, q, k, lead, mask, is_causal, scale)
     # Dividing after the product touches n_q * d_v numbers in place of n_q * n_k.
     out = exponentials @ xp.astype(v, exponentials.dtype, copy=False) / total
     return xp.astype(out, q.dtype, copy=False)
 
 
 def _masked_exponentials(
-    xp: Any, q: Array, k: Array, mask: Array | None, is_causal: bool, scale: float | None
+    xp: Any, q: Array, k: Array, lead: tuple[int, ...], mask: Array | None, is_causal: bool, scale: float
 ) -> tuple[Array, Array]:
     """Exponentials of the scores and their row sums; the quotient is the weights."""
-    scale = check_scale(scale, q.shape[-1])
-    lead, (n_q, n_k) = broadcast_lead(q.shape, k.shape), (q.shape[-2], k.shape[-2])
-    mask = check_mask(xp, mask, lead, n_q, n_k)
-    work = working_dtype(xp, q.dtype)
+    work, n_q, n_k = working_dtype(xp, q.dtype), q.shape[-2], k.shape[-2]
+    mask = check_mask(xp, mask, lead, n_q, n_k, work)
     scores = (xp.astype(q, work, copy=False) * scale) @ xp.astype(k, work, copy=False).mT
     scores = apply_mask(xp, scores, mask, causal_mask(n_q, n_k, like=q) if is_causal else None)
     return _exponentials(xp, scores, axis=-1, in_place=True)
-
-
-def working_dtype(xp: Any, dtype: Any) -> Any:
-    """float64 stays; narrower types are computed in float32, where their products cannot overflow."""
-    return dtype if dtype == xp.float64 else xp.float32
 
 
 def apply_mask(xp: Any, scores: Array, *masks: Array | None) -> Array:
@@ -157,57 +157,73 @@ def apply_mask(xp: Any, scores: Array, *masks: Array | None) -> Array:
         if xp.isdtype(mask.dtype, "bool"):
             scores = xp.where(mask, scores, -float("inf"))
         else:
-            scores = scores + xp.astype(mask, scores.dtype, copy=False)
+            scores = scores + mask_in(xp, mask, scores.dtype)
     return scores
+
+
+def mask_in(xp: Any, mask: Array, dtype: Any) -> Array:
+    """A floating mask in the dtype of the scores; what lies below its range becomes minus infinity."""
+    with np.errstate(over="ignore"):
+        return xp.astype(mask, dtype, copy=False)
 
 
 def _exponentials(xp: Any, scores: Array, *, axis: int, in_place: bool = False) -> tuple[Array, Array]:
     """``exp(scores - max)`` and its sum along an axis, safe for rows that are all minus infinity."""
     top = xp.max(scores, axis=axis, keepdims=True)
-    if bool(xp.any(top == float("inf"))) or bool(xp.any(xp.isnan(top))):
-        raise ValueError("the scores overflow their dtype; scale q and k down")
     top = xp.where(xp.isfinite(top), top, 0.0)  # a row wholly forbidden: exp(-inf - 0) = 0
-    if in_place and isinstance(scores, np.ndarray):
-        exponentials = np.exp(np.subtract(scores, top, out=scores), out=scores)
-    else:
-        exponentials = xp.exp(scores - top)
+    with np.errstate(over="ignore"):  # a difference below the range is minus infinity: weight 0
+        if in_place and isinstance(scores, np.ndarray):
+            exponentials = np.exp(np.subtract(scores, top, out=scores), out=scores)
+        else:
+            exponentials = xp.exp(scores - top)
     total = xp.sum(exponentials, axis=axis, keepdims=True)
     return exponentials, xp.where(total > 0, total, 1.0)
 
 
 def _torch_kernel(
-    xp: Any, q: Array, k: Array, v: Array, mask: Array | None, is_causal: bool, scale: float | None
+    xp: Any, q: Array, k: Array, v: Array, mask: Array | None, is_causal: bool, scale: float
 ) -> Array:
     """The same through torch's fused attention, which takes four axes and no wholly forbidden row."""
     import torch
 
-    scale = check_scale(scale, q.shape[-1])
-    lead, (n_q, n_k) = broadcast_lead(q.shape, k.shape, v.shape), (q.shape[-2], k.shape[-2])
-    mask = check_mask(xp, mask, lead, n_q, n_k)
+    work, n_q, n_k = working_dtype(xp, q.dtype), q.shape[-2], k.shape[-2]
+    lead = broadcast_lead(q.shape, k.shape, v.shape)
+    mask = check_mask(xp, mask, lead, n_q, n_k, work)
     seen = None
-    if mask is not None:
-        if is_causal:
-            causal = causal_mask(n_q, n_k, like=q)
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask_in(xp, mask, work)  # float32 also beside a narrow q, in whose dtype a mask could overflow
+    # The kernel's causal flag does not go with a mask, nor with a scale of 0 or less: it multiplies the minus
+    # infinity of a forbidden key by the scale.
+    if is_causal and (mask is not None or scale < 1e-30):
+        causal, is_causal = causal_mask(n_q, n_k, like=q), False
+        if mask is None:
+            mask = causal
+        else:
             mask = mask & causal if mask.dtype == torch.bool else apply_mask(xp, mask, causal)
+    if mask is not None:
         allowed = mask if mask.dtype == torch.bool else mask > -float("inf")
         seen = allowed.any(dim=-1, keepdim=True)
         # A row that forbids every key gets an open mask here, so that the kernel can divide, and zeros below.
-        mask = mask | ~seen if mask.dtype == torch.bool else torch.where(seen, mask, 0.0).to(q.dtype)
-        mask = _four_axes(mask.expand(*lead, n_q, n_k))
-    q, k, v = (_four_axes(array.expand(*lead, *array.shape[-2:])) for array in (q, k, v))
+        mask = mask | ~seen if mask.dtype == torch.bool else torch.where(seen, mask, 0.0)
+        mask = _four_axes(mask.expand(*lead, n_q, n_k), lead)
+    q, k, v = (_four_axes(array, lead) for array in (q, k, v))
     out = torch.nn.functional.scaled_dot_product_attention(
         q,
         k,
         v,
         attn_mask=mask,
-        is_causal=is_causal and mask is None,
+        is_causal=is_causal,
         scale=scale,
-    ).reshape(*lead, n_q, v.shape[-1])
+    )
+    if len(lead) != 2:
+        out = out.reshape(*lead, n_q, v.shape[-1])
     return out if seen is None else torch.where(seen, out, 0.0)
 
 
-def _four_axes(array: Array) -> Array:
-    """View with exactly two leading axes."""
+def _four_axes(array: Array, lead: tuple[int, ...]) -> Array:
+    """The array spread over the leading axes ``lead``, with exactly two of them."""
+    if array.shape[:-2] != lead:
+        array = array.expand(*lead, *array.shape[-2:])
     if array.ndim < 4:
         return array[(None,) * (4 - array.ndim)]
-    return array.reshape(-1, *array.shape[-3:])
+    return array if array.ndim == 4 else array.reshape(-1, *array.shape[-3:])

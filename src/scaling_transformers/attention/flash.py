@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from scaling_transformers.attention._inputs import (
     Array,
     broadcast_lead,
@@ -11,9 +13,10 @@ from scaling_transformers.attention._inputs import (
     check_qkv,
     check_scale,
     group_heads,
-    require_finite,
+    require_range,
+    working_dtype,
 )
-from scaling_transformers.attention.core import apply_mask, working_dtype
+from scaling_transformers.attention.core import apply_mask
 from scaling_transformers.attention.masks import key_offsets, require_count
 
 
@@ -46,13 +49,13 @@ def flash_attention(
     """
     xp = check_qkv(q, k, v)
     require_count(block_size=block_size)
-    require_finite(xp, q=q, k=k, v=v)
-    k, v = group_heads(xp, q, k, v)
     scale = check_scale(scale, q.shape[-1])
+    require_range(xp, scale, q, k, v, mask=mask)
+    k, v = group_heads(xp, q, k, v)
     n_q, n_k = q.shape[-2], k.shape[-2]
     lead = broadcast_lead(q.shape, k.shape, v.shape)
-    mask = check_mask(xp, mask, lead, n_q, n_k)
     work = working_dtype(xp, q.dtype)
+    mask = check_mask(xp, mask, lead, n_q, n_k, work)
     tiles = []
     for start in range(0, n_q, block_size):
         rows = slice(start, min(start + block_size, n_q))
@@ -69,7 +72,7 @@ def flash_attention(
             block_size,
         )
         tiles.append(xp.astype(tile, q.dtype, copy=False))
-    return xp.broadcast_to(xp.concat(tiles, axis=-2), (*lead, n_q, v.shape[-1]))
+    return xp.concat(tiles, axis=-2)
 
 
 def _one_query_tile(
@@ -83,19 +86,17 @@ def _one_query_tile(
     n_visible: int,
     block_size: int,
 ) -> Array:
-    top, total, out = -float("inf"), 0.0, 0.0
+    top, total, out = xp.full_like(q[..., :1], -float("inf")), 0.0, 0.0
     for start in range(0, n_visible, block_size):
         columns = slice(start, min(start + block_size, n_visible))
         scores = q @ xp.astype(k[..., columns, :], q.dtype, copy=False).mT
         scores = apply_mask(
             xp, scores, _tile_of(mask, rows, columns), _causal_tile(q, is_causal, rows, columns)
         )
-        new_top = xp.maximum(xp.max(scores, axis=-1, keepdims=True), xp.asarray(top, dtype=q.dtype))
-        if bool(xp.any(new_top == float("inf"))) or bool(xp.any(xp.isnan(new_top))):
-            raise ValueError("the scores overflow their dtype; scale q and k down")
+        new_top = xp.maximum(top, xp.max(scores, axis=-1, keepdims=True))
         finite_top = xp.where(xp.isfinite(new_top), new_top, 0.0)  # nothing allowed yet: all weights stay 0
-        exponentials = xp.exp(scores - finite_top)
-        correction = xp.exp(top - finite_top)
+        with np.errstate(over="ignore"):  # a difference below the range is minus infinity: weight 0
+            exponentials, correction = xp.exp(scores - finite_top), xp.exp(top - finite_top)
         total = total * correction + xp.sum(exponentials, axis=-1, keepdims=True)
         out = out * correction + exponentials @ xp.astype(v[..., columns, :], q.dtype, copy=False)
         top = new_top

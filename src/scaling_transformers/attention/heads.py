@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling_transformers.attention._inputs import Array, namespace, require_floating
+from scaling_transformers.attention._inputs import Array, namespace, require_finite, require_floating
 from scaling_transformers.attention.core import scaled_dot_product_attention
 from scaling_transformers.attention.masks import require_count
 
@@ -66,7 +66,9 @@ def multi_head_attention(
     """
     context = x if context is None else context
     arrays = {"x": x, "context": context, "w_q": w_q, "w_k": w_k, "w_v": w_v, "w_o": w_o}
-    require_floating(namespace(**arrays), **arrays)
+    namespace(**arrays)
+    require_floating(**arrays)
+    require_finite(**arrays)
     for name, source, weight in (
         ("w_q", x, w_q),
         ("w_k", context, w_k),

@@ -8,7 +8,7 @@ import array_api_compat as api
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_transformers.attention._inputs import Array, namespace, require_floating
+from scaling_transformers.attention._inputs import Array, namespace, require_finite, require_floating
 from scaling_transformers.attention.masks import key_offsets, require_count
 
 
@@ -47,6 +47,8 @@ def sinusoidal_shift(d_model: int, *, offset: int, theta: float = 10_000.0) -> N
     NumPy array, shape (d_model, d_model)
     """
     require_count(d_model=d_model)
+    if not math.isfinite(offset):
+        raise ValueError(f"offset must be finite; got {offset!r}")
     angles = offset * _frequencies(d_model, theta, "d_model")
     matrix = np.zeros((d_model, d_model))
     even, odd = np.arange(0, d_model, 2), np.arange(1, d_model, 2)
@@ -78,7 +80,7 @@ def apply_rotary(x: Array, *, positions: Array | None = None, theta: float = 10_
     Source: Su et al. 2021 (RoFormer), equation 34.
     """
     xp = namespace(x=x)
-    require_floating(xp, x=x)
+    require_floating(x=x)
     if x.ndim < 2:
         raise ValueError(f"x must have token and width axes; got shape {tuple(x.shape)}")
     n, d = x.shape[-2:]
@@ -86,8 +88,10 @@ def apply_rotary(x: Array, *, positions: Array | None = None, theta: float = 10_
     frequencies = xp.asarray(_frequencies(d, theta, "the width of x"), device=api.device(x))
     if positions is None:
         positions = key_offsets(1, n, like=x)[0]
-    elif tuple(positions.shape) != (n,):
+    namespace(x=x, positions=positions)
+    if tuple(positions.shape) != (n,):
         raise ValueError(f"positions must have shape ({n},); got {tuple(positions.shape)}")
+    require_finite(positions=positions)
     angles = (
         xp.astype(positions, xp.float64)[:, None] * frequencies
     )  # in float64: a long text has large angles

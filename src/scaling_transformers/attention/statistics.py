@@ -10,12 +10,12 @@ from scaling_transformers.attention.masks import key_offsets, require_count
 
 def _check_weights(weights: Array) -> Any:
     xp = namespace(weights=weights)
-    require_floating(xp, weights=weights)
+    require_floating(weights=weights)
     if weights.ndim < 2:
         raise ValueError(f"weights must have query and key axes; got shape {tuple(weights.shape)}")
-    require_finite(xp, weights=weights)
-    if bool(xp.any(weights < 0)):
-        raise ValueError("weights must not be negative")
+    require_finite(weights=weights)
+    if bool(xp.any((weights < 0) | (weights > 1.001))):  # some slack for the rounding of means
+        raise ValueError("weights must lie between 0 and 1")
     return xp
 
 

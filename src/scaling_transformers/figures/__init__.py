@@ -5,7 +5,18 @@ Figures draw; they never compute a result.
 
 from scaling_transformers.figures.colors import COLORS
 from scaling_transformers.figures.drawing import Drawing, show
-from scaling_transformers.figures.helpers import heatmap, label_line, label_lines
+from scaling_transformers.figures.helpers import heatmap, label_line, label_lines, log_axes
+from scaling_transformers.figures.prose import keep
 from scaling_transformers.figures.style import use_style
 
-__all__ = ["COLORS", "Drawing", "heatmap", "label_line", "label_lines", "show", "use_style"]
+__all__ = [
+    "COLORS",
+    "Drawing",
+    "heatmap",
+    "keep",
+    "label_line",
+    "label_lines",
+    "log_axes",
+    "show",
+    "use_style",
+]

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.ticker import NullLocator
 
 
 def heatmap(
@@ -61,6 +62,30 @@ def heatmap(
     bar = ax.figure.colorbar(image, ax=ax, label=label, shrink=0.9, pad=0.03)
     bar.outline.set_visible(False)
     return image
+
+
+def log_axes(ax: Any, *, x: Sequence[float] | None = None, y: Sequence[float] | None = None) -> None:
+    """Make axes logarithmic, with plain numbers at the given ticks and no others.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    x, y : positive numbers, optional
+        The ticks; an axis without ticks stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If a tick is not positive.
+    """
+    for name, axis, ticks in (("x", ax.xaxis, x), ("y", ax.yaxis, y)):
+        if ticks is None:
+            continue
+        if min(ticks) <= 0:
+            raise ValueError(f"{name} must hold positive numbers; got {min(ticks)}")
+        ax.set(**{f"{name}scale": "log"})
+        axis.set_ticks(ticks, labels=[f"{tick:,g}" for tick in ticks])
+        axis.set_minor_locator(NullLocator())
 
 
 def label_line(ax: Any, line: Any, text: str, *, dy: float = 0.0) -> Any:

@@ -190,17 +190,29 @@ class Transformer(nn.Module):
         tensor, shape (batch, n, vocab_size), or that and the list of weights
         """
         config = self.config
-        if tokens.ndim != 2 or tokens.dtype not in (torch.int64, torch.int32):
+        if not isinstance(tokens, Tensor) or tokens.dtype not in (torch.int64, torch.int32):
             raise ValueError(
-                f"tokens must be whole numbers of shape (batch, n); got {tokens.dtype}, {tuple(tokens.shape)}"
+                f"tokens must be a tensor of whole numbers; got {getattr(tokens, 'dtype', type(tokens))}"
             )
+        if tokens.ndim != 2 or tokens.shape[0] < 1:
+            raise ValueError(f"tokens must have shape (batch, n); got {tuple(tokens.shape)}")
         n = tokens.shape[1]
         if not 1 <= n <= config.n_ctx:
             raise ValueError(f"tokens must have a length from 1 to n_ctx={config.n_ctx}; got {n}")
-        if head_gate is not None and tuple(head_gate.shape) != (config.n_layer, config.n_head):
+        least, largest = int(tokens.min()), int(tokens.max())
+        if least < 0 or largest >= config.vocab_size:
             raise ValueError(
-                f"head_gate must have shape {(config.n_layer, config.n_head)}; got {tuple(head_gate.shape)}"
+                f"tokens must lie below vocab_size={config.vocab_size} and not below 0; "
+                f"got {least} to {largest}"
             )
+        if head_gate is not None:
+            if tuple(head_gate.shape) != (config.n_layer, config.n_head):
+                raise ValueError(
+                    f"head_gate must have shape {(config.n_layer, config.n_head)}; "
+                    f"got {tuple(head_gate.shape)}"
+                )
+            if not bool(head_gate.isfinite().all()):
+                raise ValueError("head_gate must be finite; it holds NaN or infinity")
         x = self.embedding(tokens)
         if config.position == "learned":
             x = x + self.position_embedding.weight[:n]

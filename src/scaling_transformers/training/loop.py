@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
 
 
@@ -22,13 +23,18 @@ def sample_batch(
     Raises
     ------
     ValueError
-        If the text is shorter than ``n + 1``.
+        If the text is shorter than ``n + 1``, or ``batch`` or ``n`` is not a whole number of at least 1.
     """
-    if len(text) < n + 1:
-        raise ValueError(f"text must hold at least {n + 1} tokens; got {len(text)}")
+    require_count(batch=batch, n=n)
+    if text.ndim != 1 or len(text) < n + 1:
+        raise ValueError(f"text must have one axis of at least {n + 1} tokens; got shape {text.shape}")
     starts = generator.integers(0, len(text) - n, size=batch)
     cuts = torch.from_numpy(text[starts[:, None] + np.arange(n + 1)].astype(np.int64))
     return cuts[:, :-1], cuts[:, 1:]
+
+
+Sampler = Callable[..., tuple[Tensor, Tensor]]
+"""Answers tokens and targets, as `sample_batch` does."""
 
 
 def train(
@@ -40,16 +46,18 @@ def train(
     n: int,
     learning_rate: float,
     seed: int = 0,
+    sampler: Sampler = sample_batch,
     each_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
     """Train in place on random cuts of a text; return the loss of every step, in nats per token.
 
-    The learning rate rises linearly over the first 2 % of the steps and falls on a cosine to a tenth.
+    The learning rate rises linearly over the first 2 % of the steps and falls on a cosine to a tenth. Another
+    ``sampler`` makes other batches of the text; ``each_step`` is told the step and its loss.
 
     Raises
     ------
     FloatingPointError
-        If the loss stops being finite; the message names step and learning rate.
+        If loss or gradient stop being finite; the message names step and learning rate.
     """
     generator = np.random.default_rng(seed)
     decayed = [p for p in model.parameters() if p.ndim >= 2]
@@ -70,14 +78,17 @@ def train(
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     losses = []
     for step in range(n_step):
-        tokens, targets = sample_batch(text, batch=batch, n=n, generator=generator)
+        tokens, targets = sampler(text, batch=batch, n=n, generator=generator)
         loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
-        if not torch.isfinite(loss):
-            rate = scheduler.get_last_lr()[0]
-            raise FloatingPointError(f"loss is {loss.item()} at step {step} with learning rate {rate:g}")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for name, value in (("loss", loss), ("gradient norm", norm)):
+            if not torch.isfinite(value):
+                rate = scheduler.get_last_lr()[0]
+                raise FloatingPointError(
+                    f"{name} is {value.item()} at step {step} with learning rate {rate:g}"
+                )
         optimizer.step()
         scheduler.step()
         losses.append(loss.item())
@@ -87,10 +98,28 @@ def train(
 
 
 @torch.no_grad()
+def token_losses(model: Transformer, tokens: Tensor, *, head_gate: Tensor | None = None) -> Tensor:
+    """Loss of predicting each token but the first from those before it, in nats.
+
+    Parameters
+    ----------
+    tokens : integer tensor, shape (batch, n)
+    head_gate : as for `Transformer.forward`
+
+    Returns
+    -------
+    tensor, shape (batch, n - 1)
+    """
+    logits = model(tokens[:, :-1], head_gate=head_gate)
+    return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
+
+
+@torch.no_grad()
 def validation_loss(
     model: Transformer, text: NDArray[np.uint8], *, n: int, n_text: int, seed: int = 0
 ) -> float:
     """Mean loss, in nats per token, over ``n_text`` random cuts of ``n`` tokens."""
+    require_count(n_text=n_text)
     generator = np.random.default_rng(seed)
     total = 0.0
     for start in range(0, n_text, 32):

@@ -1,0 +1,153 @@
+"""What a build runs again, and how it fails: on a small book that uses the extensions of this one."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """\
+title: A small book
+author: Nobody
+only_build_toc_files: true
+execute: { execute_notebooks: cache, stderr_output: show }
+sphinx:
+  local_extensions: { book_site: extensions, source_fingerprint: extensions, spoiled_cells: extensions }
+  config: { nb_execution_show_tb: true, nb_ipywidgets_js: {} }
+"""
+CONTENTS = "format: jb-book\nroot: chapters/one\nchapters:\n  - file: chapters/two\n"
+CHAPTER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  name: python3
+  display_name: Python 3
+---
+
+# Chapter {name}
+
+```{{code-cell}} ipython3
+from scaling_transformers.{name} import value
+value
+```
+
+Words.
+
+```{{code-cell}} ipython3
+:tags: [{tag}]
+
+{code}
+```
+"""
+LINE_OF_SECOND_CELL = 21
+
+
+class SmallBook:
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.copytree(ROOT / "extensions", folder / "extensions")
+        self.write("_config.yml", CONFIG)
+        self.write("_toc.yml", CONTENTS)
+        self.write("src/scaling_transformers/__init__.py", "")
+        for name in ("one", "two"):
+            self.write(f"src/scaling_transformers/{name}.py", f"value = 'first {name}'")
+            self.write_chapter(name)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def write_chapter(self, name, code="value * 2", tag="hide-input"):
+        self.write(f"chapters/{name}.md", CHAPTER.format(name=name, code=code, tag=tag))
+
+    def build(self):
+        """Exit status and what was said, without colours."""
+        done = subprocess.run(
+            [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.folder / "src")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        return done.returncode, re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
+
+    def page(self, name):
+        return (self.folder / f"_build/html/chapters/{name}.html").read_text("utf-8")
+
+
+def chapters_run(said):
+    return set(re.findall(r"chapters/(\w+)\.md: Executed notebook", said))
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory):
+    return SmallBook(tmp_path_factory.mktemp("book"))
+
+
+def test_a_build_runs_only_the_chapters_whose_modules_have_changed(small_book):
+    status, said = small_book.build()
+    assert (status, chapters_run(said)) == (0, {"one", "two"}), said
+
+    status, said = small_book.build()
+    assert (status, chapters_run(said)) == (0, set()), said
+
+    small_book.write("src/scaling_transformers/one.py", "value = 'second one'")
+    status, said = small_book.build()
+    assert (status, chapters_run(said)) == (0, {"one"}), said
+    assert "second one" in small_book.page("one")
+    assert "first two" in small_book.page("two")
+
+
+def test_a_cell_that_raises_or_warns_fails_every_build_until_mended_and_is_named(small_book):
+    small_book.write_chapter("one", code="1 / 0")
+    small_book.write_chapter("two", code="import warnings\nwarnings.warn('be careful')", tag="remove-cell")
+    for _ in range(2):
+        status, said = small_book.build()
+        errors = re.findall(r"chapters/(\w+)\.md:(\d+): ERROR: this cell (.*)", said)
+        assert status != 0
+        assert [error[:2] for error in errors] == [
+            (name, str(LINE_OF_SECOND_CELL)) for name in ("one", "two")
+        ]
+        assert "raised ZeroDivisionError: division by zero" in errors[0][2]
+        assert "be careful" in errors[1][2]
+
+    small_book.write_chapter("one")
+    small_book.write_chapter("two", code="raise ValueError('as the text says')", tag="raises-exception")
+    status, said = small_book.build()
+    assert status == 0, said
+
+
+def test_a_fault_in_the_prose_and_a_cell_that_is_no_python_are_named_by_their_lines(small_book):
+    small_book.write_chapter("one", code="1 +")
+    small_book.write_chapter("two")
+    path = small_book.folder / "chapters" / "two.md"
+    path.write_text(path.read_text() + "\n{unknown-role}`x`\n")
+    last = len(path.read_text().splitlines())
+    status, said = small_book.build()
+    assert status != 0
+    assert f"chapters/one.md:{LINE_OF_SECOND_CELL}: ERROR: this cell raised SyntaxError" in said
+    assert f"chapters/two.md:{last}: WARNING: Unknown interpreted text role" in said
+
+
+def test_a_chapter_from_the_cache_offers_its_notebook_with_its_outputs(small_book):
+    small_book.write_chapter("one")
+    small_book.write_chapter("two")
+    small_book.build()
+    small_book.write(
+        "chapters/one.md", (small_book.folder / "chapters/one.md").read_text() + "\nMore words.\n"
+    )
+    status, said = small_book.build()
+    assert (status, chapters_run(said)) == (0, set()), said
+    offered = small_book.folder / "_build/html/_sources/chapters/one.ipynb"
+    assert "More words." in offered.read_text("utf-8")
+    assert "'second onesecond one'" in offered.read_text("utf-8")

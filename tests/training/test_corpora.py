@@ -1,0 +1,75 @@
+"""What a corpus promises: the same split on every machine, and no file in both parts."""
+
+import sysconfig
+
+import pytest
+
+from scaling_transformers.training import python_library
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A standard library of 60 files, each of which holds its own name."""
+    for index in range(60):
+        path = tmp_path / f"package_{index % 3}" / f"module_{index}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"<{index}>")
+    for folder in ("test", "site-packages", "package_0/tests"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "hidden.py").write_text("<hidden>")
+    (tmp_path / "notes.txt").write_text("<hidden>")
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    return tmp_path
+
+
+def files_in(part):
+    return part.tobytes().decode().split()
+
+
+def test_every_file_is_in_one_part_alone(library):
+    corpus = python_library(validation_share=0.3)
+    train, validation = files_in(corpus.train), files_in(corpus.validation)
+    assert sorted(train + validation) == sorted(f"<{index}>" for index in range(60))
+    assert train
+    assert validation
+
+
+def test_a_file_does_not_change_sides_when_others_come_or_go(library):
+    before = set(files_in(python_library(validation_share=0.3).validation))
+    for index in range(0, 60, 2):
+        (library / f"package_{index % 3}" / f"module_{index}.py").unlink()
+    (library / "newcomer.py").write_text("<newcomer>")
+    after = set(files_in(python_library(validation_share=0.3).validation)) - {"<newcomer>"}
+    assert after == {name for name in before if int(name[1:-1]) % 2}
+
+
+def test_the_same_files_give_the_same_corpus_and_a_changed_one_another_hash(library):
+    first, second = python_library(), python_library()
+    assert first.sha256 == second.sha256
+    assert first.train.tobytes() == second.train.tobytes()
+    (library / "package_0" / "module_0.py").write_text("<zero>")
+    assert python_library().sha256 != first.sha256
+
+
+def test_a_larger_share_only_adds_files_to_validation(library):
+    small, large = (set(files_in(python_library(validation_share=share).validation)) for share in (0.2, 0.6))
+    assert small < large
+
+
+def test_this_pythons_own_library_splits_near_the_share():
+    corpus = python_library(validation_share=0.05)
+    share = len(corpus.validation) / (len(corpus.train) + len(corpus.validation))
+    assert len(corpus.train) > 5_000_000
+    assert 0.01 < share < 0.15  # by file, so near the share and not at it
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+def test_a_bad_share_is_named(share):
+    with pytest.raises(ValueError, match="validation_share must lie between 0 and 1; got"):
+        python_library(validation_share=share)
+
+
+def test_a_library_without_source_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    with pytest.raises(ValueError, match="holds no source files"):
+        python_library()
