@@ -40,6 +40,12 @@ def depart_citation(translator: Any, node: nodes.citation) -> None:
     translator.__class__.depart_citation(translator, node)
 
 
+def drop_repeated_ids(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Take away the one id that sphinx-exercise gives to every exercise, and the one of every solution."""
+    for section in doctree.findall(nodes.section):
+        section["ids"] = [id for id in section["ids"] if id not in ("exercise-content", "solution-content")]
+
+
 def offer_notebook(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Lay the executed notebook of a chapter beside the pages and name it for the theme's download menu."""
     if doctree is None or app.builder.format != "html":
@@ -86,6 +92,7 @@ def lay_static_files(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
+    app.connect("doctree-resolved", drop_repeated_ids)
     # After sphinx-thebe has added its own.
     app.connect("html-page-context", drop_unwanted_scripts, priority=900)
     app.connect("html-page-context", offer_notebook, priority=400)  # before the theme makes its download menu
