@@ -1,5 +1,6 @@
 # The commands of the book. `make` alone lists them. They need Python 3.11 or newer, and make.
-PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 python 2>/dev/null) python3.11)
+FOUND := $(shell for name in python3.11 python3.12 python3.13 python3 python; do command -v $$name && break; done)
+PYTHON ?= $(or $(FOUND),python3.11)
 VENV ?= .venv
 PORT ?= 8000
 BIN := $(VENV)/bin

@@ -22,7 +22,7 @@ SHOW_EVERY_SETTING = """(explorer) => {
       move(second, j);
       shown.push({
         summary: explorer.querySelector(".explorer-summary").textContent,
-        texts: [...explorer.querySelectorAll("output")].map((output) => output.textContent),
+        texts: [...explorer.querySelectorAll(".explorer-value")].map((output) => output.textContent),
         bars: [...explorer.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("width"))),
         labels: [...explorer.querySelectorAll("rect + text")].map((label) => label.textContent),
       });
@@ -95,7 +95,7 @@ def test_an_explorer_moves_by_keyboard_alone(book, read, made):
         slider.focus()
         page.keyboard.press("ArrowRight")
         now = control["texts"][made.state[control["name"]] + 1]
-        expect(explorer.locator("output").nth(position)).to_have_text(now)
+        expect(explorer.locator(".explorer-value").nth(position)).to_have_text(now)
         expect(slider).to_have_attribute("aria-valuetext", now)
         assert explorer.locator(".explorer-picture").inner_html() != before
     directions, temperatures = (len(control["texts"]) for control in made.controls)

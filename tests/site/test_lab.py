@@ -107,7 +107,6 @@ def test_a_chapter_opens_as_a_notebook_and_its_explorer_moves(ran):
 
 
 # JupyterLab looks for the mark on the slider itself; explorer.js sets it around the slider, in vain.
-@pytest.mark.xfail(reason="the mark data-lm-suppress-shortcuts belongs on each <input>")
 def test_an_explorer_moves_by_keyboard_in_the_laboratory_too(ran):
     slider = ran.get_by_role("slider").first
     slider.fill("0")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from scaling_transformers.model import Transformer
 from scaling_transformers.training import small_models, token_losses
 
 RUNS = [(n_layer, seed) for n_layer in small_models.CONFIGS for seed in small_models.SEEDS]
@@ -75,10 +76,33 @@ def test_a_quarter_of_each_batch_repeats_and_targets_are_successors():
     assert repeats == [True] * 4 + [False] * 12
 
 
+@pytest.mark.parametrize("part", small_models.PARTS)
+def test_a_model_of_one_part_reads_context_only_with_attention(part):
+    torch.manual_seed(0)
+    model = small_models.keep_only(Transformer(small_models.CONFIGS[2]), part)
+    tokens = torch.arange(8)[None]
+    changed = tokens.clone()
+    changed[0, 0] = 99
+    moved = (model(changed) != model(tokens)).any(dim=-1)[0]
+    assert moved.tolist() == [True] + [part != "feed-forward"] * 7
+
+
+def test_a_part_that_no_block_has_is_refused():
+    with pytest.raises(ValueError, match="part must be one of"):
+        small_models.keep_only(Transformer(small_models.CONFIGS[1]), "norm")
+
+
+def test_the_table_of_parts_holds_every_part_and_seed():
+    rows = {(str(row["part"]), int(row["seed"])) for row in small_models.parts()}
+    assert rows == {(part, seed) for part in small_models.PARTS for seed in small_models.SEEDS}
+
+
 def test_a_run_writes_weights_history_and_record_that_load_again(tmp_path, monkeypatch):
     monkeypatch.setattr(small_models, "SEEDS", (0,))
     small_models.train_all(tmp_path, n_step=1, workers=1)
+    small_models.train_parts(tmp_path, n_step=1, workers=1)
     monkeypatch.setattr(small_models, "_DATA", tmp_path)
     assert small_models.load(n_layer=1, seed=0).config == small_models.CONFIGS[1]
     assert small_models.history()["step"].tolist() == [1, 1]
+    assert small_models.parts()["n_step"].tolist() == [1, 1, 1]
     assert small_models.record()["tokens_seen"] == small_models.BATCH * small_models.N_CTX

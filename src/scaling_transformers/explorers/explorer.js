@@ -19,7 +19,7 @@ function html(tag, className, ...children) {
 
 function slider(control, index, moved) {
   const input = html("input");
-  const value = html("output");
+  const value = html("span", "explorer-value");
   Object.assign(input, { type: "range", min: 0, max: control.texts.length - 1, step: 1 });
   const write = (position) => {
     input.value = position;
@@ -27,6 +27,7 @@ function slider(control, index, moved) {
     input.setAttribute("aria-valuetext", control.texts[position]);
   };
   input.setAttribute("aria-label", control.label);
+  input.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab leaves the arrow keys to the slider
   input.addEventListener("input", () => { write(input.valueAsNumber); moved(input.valueAsNumber); });
   write(index);
   const label = html("label", "explorer-control", html("span", "", control.label), value, input);
@@ -57,7 +58,6 @@ function render({ model, el }) {
 
   el.classList.add("explorer");
   el.setAttribute("role", "group");
-  el.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab leaves the arrow keys to the sliders
   el.setAttribute("aria-label", model.get("title"));
   el.replaceChildren(html("p", "explorer-title", model.get("title")), inputs, picture, summary);
   model.on("change:state", update);

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from scaling_transformers.attention import induction_score, offset_score
 from scaling_transformers.config import TransformerConfig
@@ -29,6 +29,8 @@ from scaling_transformers.training.corpora import python_library
 from scaling_transformers.training.loop import sample_batch, token_losses, train, validation_loss
 
 SEEDS = (0, 1, 2)
+PARTS = ("both", "attention", "feed-forward")
+N_STEP_PARTS = 2000
 N_STEP, BATCH, N_CTX = 5000, 16, 128
 LEARNING_RATE = 3e-3
 COPY_SHARE, SHORTEST_COPY = 0.25, 8
@@ -119,12 +121,78 @@ def history() -> NDArray[Any]:
     ``loss_text``: validation loss on held-out code; ``loss_first``, ``loss_repeat``: loss on random strings
     the first time and when they come again; ``induction``, ``previous``: the largest score of any head.
     """
-    lines = (_DATA / "history.csv").read_text("utf-8").splitlines()
+    return _read_table("history.csv")
+
+
+def parts() -> NDArray[Any]:
+    """Two-layer models trained with both parts of a block or with one: a structured array.
+
+    ``part``: what the blocks have; ``n_params``: parameters in all; ``loss_text``: validation loss, in nats
+    per byte, after ``n_step`` steps.
+    """
+    return _read_table("parts.csv")
+
+
+class _Nothing(nn.Module):
+    """Stands where a part of a block was: adds nothing to the residual stream."""
+
+    def forward(self, x: Tensor, *_: Any) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class _NoAttention(_Nothing):
+    def forward(self, x: Tensor, *_: Any) -> Any:
+        return super().forward(x), None
+
+
+def keep_only(model: Transformer, part: str) -> Transformer:
+    """Take the other part out of every block, in place; ``part`` is one of `PARTS`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {PARTS}; got {part!r}")
+    for block in model.blocks:
+        if part == "attention":
+            block.feed_forward = _Nothing()
+        elif part == "feed-forward":
+            block.attention = _NoAttention()
+    return model
+
+
+def _read_table(name: str) -> NDArray[Any]:
+    lines = (_DATA / name).read_text("utf-8").splitlines()
     return np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows as CSV, floats with four significant digits."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(
+            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
+        )
 
 
 def _weights_name(n_layer: int, seed: int) -> str:
     return f"weights_{n_layer}_{seed}.npz"
+
+
+def _fit(model: Transformer, text: NDArray[np.uint8], **options: Any) -> None:
+    """Train as every model of this file is trained."""
+    train(
+        model,
+        text,
+        batch=BATCH,
+        n=N_CTX,
+        learning_rate=LEARNING_RATE,
+        sampler=sample_text_and_copies,
+        **options,
+    )
 
 
 def _train_one(n_layer: int, seed: int, n_step: int, folder: Path) -> list[dict[str, Any]]:
@@ -153,21 +221,36 @@ def _train_one(n_layer: int, seed: int, n_step: int, folder: Path) -> list[dict[
         )
         print(rows[-1], flush=True)
 
-    train(
-        model,
-        corpus.train,
-        n_step=n_step,
-        batch=BATCH,
-        n=N_CTX,
-        learning_rate=LEARNING_RATE,
-        seed=seed,
-        sampler=sample_text_and_copies,
-        each_step=measure,
-    )
+    _fit(model, corpus.train, n_step=n_step, seed=seed, each_step=measure)
     arrays = {name: value.numpy().astype(np.float16) for name, value in model.state_dict().items()}
     del arrays["unembedding.weight"]  # the same numbers as the embedding's
     np.savez_compressed(folder / _weights_name(n_layer, seed), allow_pickle=False, **arrays)
     return rows
+
+
+def _train_part(part: str, seed: int, n_step: int) -> dict[str, Any]:
+    """Train a two-layer model that has one part, or both, and measure it once."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    corpus, model = python_library(), keep_only(Transformer(CONFIGS[2]), part)
+    _fit(model, corpus.train, n_step=n_step, seed=seed)
+    row = {
+        "part": part,
+        "seed": seed,
+        "n_step": n_step,
+        "n_params": sum(p.numel() for p in model.parameters()),
+        "loss_text": validation_loss(model, corpus.validation, n=N_CTX, n_text=1024),
+    }
+    print(row, flush=True)
+    return row
+
+
+def train_parts(folder: Path, *, n_step: int = N_STEP_PARTS, workers: int = 2) -> None:
+    """Train models with one part of a block, or both, and write what they reach into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers) as pool:
+        futures = [pool.submit(_train_part, part, seed, n_step) for seed in SEEDS for part in PARTS]
+        _write_table(folder / "parts.csv", [future.result() for future in futures])
 
 
 def train_all(folder: Path, *, n_step: int = N_STEP, workers: int = 2) -> None:
@@ -181,12 +264,7 @@ def train_all(folder: Path, *, n_step: int = N_STEP, workers: int = 2) -> None:
             (row for future in futures for row in future.result()),
             key=lambda row: (row["n_layer"], row["seed"], row["step"]),
         )
-    with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
-        )
+    _write_table(folder / "history.csv", rows)
     final = [row for row in rows if row["step"] == n_step]
     facts = {
         "command": "python -m scaling_transformers.training.small_models",
@@ -212,4 +290,5 @@ def train_all(folder: Path, *, n_step: int = N_STEP, workers: int = 2) -> None:
 
 
 if __name__ == "__main__":
+    train_parts(Path(str(_DATA)))
     train_all(Path(str(_DATA)))
