@@ -13,10 +13,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 MAX_BYTES = 1_500_000  # of a page's own markup
-# What a click would unfold is part of the page.
-UNFOLD = """() => {
+# What a click would unfold is part of the page; it fades in, and is pale until then.
+UNFOLD = """async () => {
   for (const box of document.querySelectorAll("details")) box.open = true;
   for (const hidden of document.querySelectorAll(".toggle-hidden")) hidden.classList.remove("toggle-hidden");
+  await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
+  return null;
 }"""
 BEYOND_THE_SCREEN = """() => [...document.querySelectorAll("main *")]
   .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
