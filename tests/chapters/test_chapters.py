@@ -1,6 +1,7 @@
 """What every chapter's source promises."""
 
 import ast
+import csv
 import random
 import re
 from functools import cache
@@ -75,3 +76,10 @@ def test_every_value_in_the_prose_is_glued_by_a_cell_of_the_chapter(path):
     )
     names = [output.get("metadata", {}).get("scrapbook", {}).get("name") for output in outputs(path)]
     assert set(used) <= {(name or "").removeprefix("application/papermill.record/") for name in names}
+
+
+def test_the_picture_of_the_argument_marks_the_chapters_that_are_there():
+    claims = CHAPTERS.parent / "src" / "scaling_transformers" / "data" / "claims.csv"
+    with claims.open(encoding="utf-8") as file:
+        written = {row["chapter"] for row in csv.DictReader(file) if row["written"] == "yes"}
+    assert written == {path.stem for path in CHAPTERS.glob("*.md")} - {"index", "references"}
