@@ -1,0 +1,20 @@
+"""What a model costs, from its config alone: parameters, operations, memory. No model is built."""
+
+from scaling_transformers.accounting.flops import (
+    FlopCount,
+    chinchilla_forward_flops,
+    forward_flops,
+    training_flops,
+)
+from scaling_transformers.accounting.memory import kv_cache_bytes
+from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
+
+__all__ = [
+    "FlopCount",
+    "ParameterCount",
+    "chinchilla_forward_flops",
+    "count_parameters",
+    "forward_flops",
+    "kv_cache_bytes",
+    "training_flops",
+]
