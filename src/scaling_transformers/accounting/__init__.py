@@ -6,15 +6,17 @@ from scaling_transformers.accounting.flops import (
     forward_flops,
     training_flops,
 )
-from scaling_transformers.accounting.memory import kv_cache_bytes
+from scaling_transformers.accounting.memory import TrainingMemory, kv_cache_bytes, training_memory
 from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
 
 __all__ = [
     "FlopCount",
     "ParameterCount",
+    "TrainingMemory",
     "chinchilla_forward_flops",
     "count_parameters",
     "forward_flops",
     "kv_cache_bytes",
     "training_flops",
+    "training_memory",
 ]
