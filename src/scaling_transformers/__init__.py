@@ -4,5 +4,6 @@
 """
 
 from scaling_transformers.config import TransformerConfig
+from scaling_transformers.presets import preset
 
-__all__ = ["TransformerConfig"]
+__all__ = ["TransformerConfig", "preset"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from scaling_transformers.huggingface import fields_from_huggingface
 
 _CHOICES = {
     "kind": ("decoder", "encoder"),
@@ -158,3 +161,27 @@ class TransformerConfig:
             if fields[name] == defaults[name]:
                 fields[name] = None
         return TransformerConfig(**{**fields, **changes})
+
+    @classmethod
+    def from_huggingface(cls, published: Mapping[str, Any]) -> TransformerConfig:
+        """Config from the content of a ``config.json`` of GPT-2, BERT, Llama, Mistral or Mixtral.
+
+        Both spellings are read: as published (``rope_theta``), and as transformers 5 writes it
+        (``rope_parameters``).
+
+        Raises
+        ------
+        ValueError
+            If a size is missing, or a value is one that no config can express; the message names the key.
+
+        Examples
+        --------
+        >>> published = {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12,
+        ...     "n_positions": 1024, "vocab_size": 50257, "activation_function": "gelu_new",
+        ...     "layer_norm_epsilon": 1e-5}
+        >>> TransformerConfig.from_huggingface(published).d_ff
+        3072
+
+        See also: `scaling_transformers.huggingface.fields_from_huggingface`, which has the details.
+        """
+        return cls(**fields_from_huggingface(published))

@@ -15,6 +15,8 @@ ATTEND = (
     ("code", "absent"),
     [
         ("import scaling_transformers", {"torch", "numpy"}),
+        ("from scaling_transformers import preset; preset('gpt2')", {"torch", "numpy"}),
+        ("import scaling_transformers.accounting", {"torch"}),
         ("import scaling_transformers.attention", {"torch"}),
         (ATTEND, {"torch"}),
     ],

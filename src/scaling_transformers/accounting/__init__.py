@@ -1,0 +1,22 @@
+"""What a model costs, from its config alone: parameters, operations, memory. No model is built."""
+
+from scaling_transformers.accounting.flops import (
+    FlopCount,
+    chinchilla_forward_flops,
+    forward_flops,
+    training_flops,
+)
+from scaling_transformers.accounting.memory import TrainingMemory, kv_cache_bytes, training_memory
+from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
+
+__all__ = [
+    "FlopCount",
+    "ParameterCount",
+    "TrainingMemory",
+    "chinchilla_forward_flops",
+    "count_parameters",
+    "forward_flops",
+    "kv_cache_bytes",
+    "training_flops",
+    "training_memory",
+]

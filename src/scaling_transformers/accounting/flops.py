@@ -1,0 +1,161 @@
+"""Floating-point operations of a model by part; a multiply-add counts as 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_transformers.accounting._inputs import (
+    require_config,
+    require_count,
+    require_length,
+    require_positive,
+)
+from scaling_transformers.accounting.parameters import count_parameters
+from scaling_transformers.config import TransformerConfig
+
+CONVENTIONS = ("exact", "6nd", "chinchilla")
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """Numbers of floating-point operations: ``total``, and ``by_part``, whose values sum to it."""
+
+    total: int
+    by_part: dict[str, int]
+
+
+def forward_flops(
+    config: TransformerConfig, *, batch: int, seq_len: int, causal_skip: bool = False
+) -> FlopCount:
+    """FLOPs of the matrix products in one pass over ``batch`` texts of ``seq_len`` tokens.
+
+    A product of an (m, k) with a (k, n) matrix counts 2 m k n. Norms, softmax, activations, biases, rotations
+    and embedding lookups are not counted. Logits are computed for every token.
+
+    Parameters
+    ----------
+    batch, seq_len : int
+        Texts, and tokens in each, at most ``n_ctx``.
+    causal_skip : bool
+        Count only the pairs of query and key that the mask allows: n (n + 1) / 2 in a decoder, fewer with a
+        window. By default all n * n are counted, as a kernel that masks after multiplying does. An encoder
+        masks nothing, so there it changes nothing.
+
+    Returns
+    -------
+    FlopCount
+        The parts are ``query_key_value`` (projections), ``scores`` (queries with keys), ``values`` (weights
+        with values), ``output`` (projection), ``feed_forward`` (the active experts), ``router``,
+        ``unembedding`` and ``pooler`` (which reads the first token only).
+
+    Raises
+    ------
+    ValueError
+        If ``batch`` or ``seq_len`` is not a whole number of at least 1, ``seq_len`` is beyond ``n_ctx``, or
+        ``causal_skip`` is not True or False.
+
+    Examples
+    --------
+    >>> from scaling_transformers import preset
+    >>> forward_flops(preset("gpt2"), batch=1, seq_len=1024).by_part["scores"]
+    19327352832
+
+    Source: Kaplan et al. 2020, table 1, with gates, grouped heads and experts added.
+    """
+    require_config(config)
+    batch, n = require_count(batch, name="batch"), require_length(seq_len, config)
+    if not isinstance(causal_skip, bool):
+        raise ValueError(f"causal_skip must be True or False; got {causal_skip!r}")
+    d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
+    pairs = _causal_pairs(n, config.window) if causal_skip and config.kind == "decoder" else n * n
+    n_matrix = 3 if config.activation in ("swiglu", "geglu") else 2
+    layer = {
+        "query_key_value": 2 * n * d * (d_query + 2 * d_key),
+        "scores": 2 * pairs * d_query,
+        "values": 2 * pairs * d_query,
+        "output": 2 * n * d_query * d,
+        "feed_forward": 2 * n * n_matrix * config.n_expert_active * d * config.d_ff,
+        "router": 2 * n * d * config.n_expert if config.n_expert > 1 else 0,
+    }
+    parts = {name: batch * config.n_layer * flops for name, flops in layer.items()}
+    parts["unembedding"] = batch * 2 * n * d * config.vocab_size
+    parts["pooler"] = batch * 2 * d * d if config.pooler else 0
+    return FlopCount(sum(parts.values()), parts)
+
+
+def _causal_pairs(n: int, window: int | None) -> int:
+    """Pairs of a query with itself or a key before it, at most ``window`` keys to a query."""
+    reach = n if window is None else min(window, n)
+    return reach * (reach + 1) // 2 + (n - reach) * reach
+
+
+def chinchilla_forward_flops(config: TransformerConfig, *, seq_len: int) -> FlopCount:
+    """FLOPs of one pass over one text, by the counting of the Chinchilla paper.
+
+    Unlike `forward_flops` it counts the embedding as a product with one-hot vectors, and the softmax as 3
+    operations a score. Grouped heads, gates and experts, which the paper's models do not have, are counted as
+    in `forward_flops`. The parts are ``embedding``, ``query_key_value``, ``scores``, ``softmax``, ``values``,
+    ``output``, ``feed_forward``, ``router`` and ``unembedding``.
+
+    Raises
+    ------
+    ValueError
+        If ``seq_len`` is not a whole number from 1 to ``n_ctx``.
+
+    Source: Hoffmann et al. 2022, appendix F.
+    """
+    parts = dict(forward_flops(config, batch=1, seq_len=seq_len).by_part)
+    del parts["pooler"]
+    parts["embedding"] = 2 * seq_len * config.vocab_size * config.d_model
+    parts["softmax"] = config.n_layer * 3 * config.n_head * seq_len**2
+    return FlopCount(sum(parts.values()), parts)
+
+
+def training_flops(
+    config: TransformerConfig, *, n_tokens: float, seq_len: int | None = None, convention: str = "exact"
+) -> float:
+    """FLOPs of training on ``n_tokens`` tokens, in texts of ``seq_len``.
+
+    Parameters
+    ----------
+    n_tokens : float
+        Tokens seen in all, repeated ones included. Positive and finite.
+    seq_len : int, optional
+        Tokens in a text. Default ``n_ctx``. ``"6nd"`` does not depend on it.
+    convention : str
+        ``"exact"``: three forward passes by `forward_flops` (the backward pass multiplies by each matrix's
+        transpose, and into each matrix's gradient), all n * n scores counted, nothing computed twice.
+        ``"6nd"``: 6 times the active non-embedding parameters (biases and norms included) times the tokens.
+        ``"chinchilla"``: three forward passes by `chinchilla_forward_flops`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If ``n_tokens`` is not positive and finite, ``seq_len`` is not a whole number from 1 to ``n_ctx``, or
+        ``convention`` is none of the three.
+
+    Examples
+    --------
+    >>> from scaling_transformers import preset
+    >>> f"{training_flops(preset('gpt3-175b'), n_tokens=300e9, convention='6nd'):.2e}"
+    '3.13e+23'
+
+    Source: Kaplan et al. 2020, section 2.1 (6ND); Hoffmann et al. 2022, appendix F.
+    """
+    require_config(config)
+    n_tokens = require_positive(n_tokens, name="n_tokens")
+    seq_len = require_length(config.n_ctx if seq_len is None else seq_len, config)
+    if convention == "6nd":
+        count = count_parameters(config)
+        return 6.0 * (count.active - count.embedding) * n_tokens
+    if convention == "exact":
+        forward = forward_flops(config, batch=1, seq_len=seq_len)
+    elif convention == "chinchilla":
+        forward = chinchilla_forward_flops(config, seq_len=seq_len)
+    else:
+        raise ValueError(f"convention must be one of {CONVENTIONS}; got {convention!r}")
+    return 3.0 * forward.total * (n_tokens / seq_len)

@@ -1,0 +1,156 @@
+"""Bytes that a model holds while it writes, and while it trains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from scaling_transformers.accounting._inputs import (
+    require_config,
+    require_count,
+    require_length,
+    require_positive,
+)
+from scaling_transformers.accounting.parameters import count_parameters
+from scaling_transformers.config import TransformerConfig
+
+CHECKPOINTING = ("none", "selective", "full")
+
+# Hidden vectors that the backward pass needs: before and after the nonlinearity, of a relu only what comes
+# out; of a gated layer the gate before and after, the way up, and their product.
+_N_HIDDEN = {"relu": 1, "gelu": 2, "gelu_tanh": 2, "swiglu": 4, "geglu": 4}
+
+
+def kv_cache_bytes(
+    config: TransformerConfig, *, batch: int, seq_len: int, bytes_per_element: float = 2
+) -> int:
+    """Bytes of the keys and values that a decoder keeps of ``batch`` texts of ``seq_len`` tokens.
+
+    Two vectors of ``n_kv_head * d_head`` a token and layer; a window keeps its last ``window`` tokens only.
+
+    Parameters
+    ----------
+    batch, seq_len : int
+        Texts, and tokens read or written so far in each, at most ``n_ctx``.
+    bytes_per_element : float
+        2 for bfloat16, 4 for float32, 0.5 for 4 bits.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, ``seq_len`` is beyond ``n_ctx``, or the model is an encoder, which keeps
+        nothing.
+
+    Examples
+    --------
+    >>> from scaling_transformers import preset
+    >>> kv_cache_bytes(preset("llama-2-7b"), batch=1, seq_len=4096) / 2**30
+    2.0
+
+    Source: Shazeer 2019, section 2.4; Ainslie et al. 2023 for grouped heads.
+    """
+    require_config(config)
+    if config.kind == "encoder":
+        raise ValueError(
+            "config must have kind='decoder'; got kind='encoder', which keeps no keys and values"
+        )
+    batch, length = require_count(batch, name="batch"), require_length(seq_len, config)
+    kept = length if config.window is None else min(length, config.window)
+    n_element = 2 * config.n_layer * batch * kept * config.n_kv_head * config.d_head
+    return math.ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element"))
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes held at the end of a forward pass: ``weights``, ``gradients``, ``optimizer``, ``activations``."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Sum of the four."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+def training_memory(
+    config: TransformerConfig,
+    *,
+    batch: int,
+    seq_len: int,
+    bytes_per_element: float = 2,
+    optimizer_bytes: float | None = None,
+    checkpointing: str = "none",
+    dropout: bool = False,
+) -> TrainingMemory:
+    """Bytes of a training step on one device: weights, gradients, Adam's states, activations.
+
+    Activations are what stands at the end of the forward pass for the backward pass to use. On top come the
+    buffers of kernels, what the allocator wastes, and under checkpointing the layer that is computed again. A
+    norm is taken to keep its input, as fused kernels do (torch's RMSNorm on a CPU keeps that scaled, too);
+    grouped keys and values are kept once a group; each expert keeps a copy of what it reads and writes.
+
+    Parameters
+    ----------
+    batch, seq_len : int
+        Texts in a step, and tokens in each, at most ``n_ctx``.
+    bytes_per_element : float
+        Of weights, gradients and activations: 2 for mixed precision in bfloat16 or float16, 4 for float32.
+        Logits are held in float32 in either case.
+    optimizer_bytes : float, optional
+        Per parameter. Default for Adam: 8 (two moments in float32), and 4 more for a float32 copy of the
+        weights where ``bytes_per_element`` is below 4. 0 for an optimizer without states.
+    checkpointing : str
+        ``"none"`` keeps all. ``"selective"`` keeps no attention weights, like a fused attention kernel, which
+        keeps besides only one number a head and token. ``"full"`` keeps each layer's input only.
+    dropout : bool
+        Whether there is dropout on embeddings, attention weights and both branches: masks, a byte an element.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, ``seq_len`` is beyond ``n_ctx``, or ``checkpointing`` none of the three.
+
+    Examples
+    --------
+    >>> from scaling_transformers import preset
+    >>> memory = training_memory(preset("gpt2"), batch=8, seq_len=1024)
+    >>> f"{memory.optimizer / 1e9:.1f} GB for Adam, {memory.activations / 1e9:.1f} GB of activations"
+    '1.5 GB for Adam, 6.5 GB of activations'
+
+    Source: Korthikanti et al. 2022, sections 4 and 5, with gates, grouped heads, experts and models without
+    dropout added; Rajbhandari et al. 2020 (ZeRO), section 3.1, for the states.
+    """
+    require_config(config)
+    batch, n = require_count(batch, name="batch"), require_length(seq_len, config)
+    element = require_positive(bytes_per_element, name="bytes_per_element")
+    if optimizer_bytes is None:
+        optimizer_bytes = 12 if element < 4 else 8
+    state = 0 if optimizer_bytes == 0 else require_positive(optimizer_bytes, name="optimizer_bytes")
+    if checkpointing not in CHECKPOINTING:
+        raise ValueError(f"checkpointing must be one of {CHECKPOINTING}; got {checkpointing!r}")
+    if not isinstance(dropout, bool):
+        raise ValueError(f"dropout must be True or False; got {dropout!r}")
+    n_params = count_parameters(config).total
+    d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
+    # of a token in a layer: both norms' inputs and outputs, queries and heads, keys and values, hidden layer
+    vectors = 4 * d + 2 * d_query + 2 * d_key
+    vectors += config.n_expert_active * _N_HIDDEN[config.activation] * config.d_ff
+    if config.n_expert > 1:  # what each expert reads and writes, and the router's probabilities
+        vectors += config.n_expert_active * 2 * d + config.n_expert
+    layer = n * (element * vectors + 2 * d * dropout)
+    if checkpointing == "none":  # attention weights, and with dropout what is left of them, and the mask
+        layer += n * n * config.n_head * (element + dropout * (element + 1))
+    if checkpointing == "full":
+        layer = n * element * d
+    one_norm_more = config.norm_placement == "pre" or config.kind == "encoder"
+    ends = n * (element * d * (1 + one_norm_more) + 4 * config.vocab_size + d * dropout)
+    ends += 2 * element * d * config.pooler  # the first token, before and after
+    return TrainingMemory(
+        weights=math.ceil(element * n_params),
+        gradients=math.ceil(element * n_params),
+        optimizer=math.ceil(state * n_params),
+        activations=math.ceil(batch * (config.n_layer * layer + ends)),
+    )

@@ -1,0 +1,88 @@
+"""Parameters of a model by part, counted from its config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling_transformers.accounting._inputs import require_config
+from scaling_transformers.config import TransformerConfig
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Numbers of parameters.
+
+    Attributes
+    ----------
+    total : int
+        All parameters of the model, a tied matrix counted once.
+    active : int
+        Those that serve one token: of the experts only the ``n_expert_active`` that it is sent to.
+    embedding : int
+        Tables whose size follows the vocabulary, the positions or the token types: the embeddings, and the
+        unembedding where it is not tied.
+    non_embedding : int
+        The rest, N of the scaling laws of Kaplan et al. 2020, whether the unembedding is tied or not.
+    by_part : dict of str to int
+        The parts sum to ``total``; a part that the model lacks is 0.
+    """
+
+    total: int
+    active: int
+    embedding: int
+    non_embedding: int
+    by_part: dict[str, int]
+
+
+def count_parameters(config: TransformerConfig) -> ParameterCount:
+    """Count the parameters of the model that ``config`` describes.
+
+    Equals to the last parameter `scaling_transformers.model.Transformer` and, for the families of
+    `TransformerConfig.from_huggingface`, the models ``GPT2LMHeadModel``, ``BertModel`` (its pooler included;
+    the head for masked tokens is a model on top of it), ``LlamaForCausalLM``, ``MistralForCausalLM`` and
+    ``MixtralForCausalLM`` of the ``transformers`` package.
+
+    The parts are ``token_embedding``, ``position_embedding``, ``token_type_embedding``, ``attention``
+    (queries, keys, values and output, with biases), ``feed_forward`` (every expert, with biases), ``router``,
+    ``norms``, ``unembedding`` (0 where tied) and ``pooler``. Norms are two a layer, one more after the last
+    layer where ``norm_placement="pre"``, and in an encoder with ``norm_placement="post"`` one after the
+    embeddings.
+
+    Raises
+    ------
+    ValueError
+        If ``config`` is not a `TransformerConfig`.
+
+    Examples
+    --------
+    >>> from scaling_transformers import preset
+    >>> count_parameters(preset("gpt2")).total
+    124439808
+
+    Source: Kaplan et al. 2020, table 1, with biases, norms, gates, grouped heads and experts added.
+    """
+    require_config(config)
+    d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
+    bias, qkv_bias = int(config.bias), int(config.qkv_bias)
+    tables = {
+        "token_embedding": config.vocab_size * d,
+        "position_embedding": config.n_ctx * d if config.position == "learned" else 0,
+        "token_type_embedding": config.n_token_type * d,
+        "unembedding": 0 if config.tie_embeddings else config.vocab_size * d,
+    }
+    attention = (d + qkv_bias) * (d_query + 2 * d_key) + (d_query + bias) * d
+    n_up = 2 if config.activation in ("swiglu", "geglu") else 1  # a gate is a second way up
+    expert = n_up * (d + bias) * config.d_ff + (config.d_ff + bias) * d
+    one_more = config.norm_placement == "pre" or config.kind == "encoder"
+    n_norm = 2 * config.n_layer + int(one_more)
+    layers = {
+        "attention": config.n_layer * attention,
+        "feed_forward": config.n_layer * config.n_expert * expert,
+        "router": config.n_layer * config.n_expert * d if config.n_expert > 1 else 0,
+        "norms": n_norm * d * (1 + bias if config.norm == "layernorm" else 1),
+        "pooler": (d + bias) * d if config.pooler else 0,
+    }
+    embedding, non_embedding = sum(tables.values()), sum(layers.values())
+    idle = config.n_layer * (config.n_expert - config.n_expert_active) * expert
+    total = embedding + non_embedding
+    return ParameterCount(total, total - idle, embedding, non_embedding, {**tables, **layers})
