@@ -38,10 +38,10 @@ def require_below(tensor: Tensor, size: int, *, name: str, limit: str) -> None:
 def check_inputs(
     config: TransformerConfig,
     tokens: Tensor,
-    token_types: Tensor | None,
-    mask: Tensor | None,
-    head_gate: Tensor | None,
-    cache: Cache | None,
+    token_types: Tensor | None = None,
+    mask: Tensor | None = None,
+    head_gate: Tensor | None = None,
+    cache: Cache | None = None,
 ) -> None:
     """Refuse arguments of `Transformer.forward` that do not fit the config or each other."""
     require_integers(tokens=tokens)

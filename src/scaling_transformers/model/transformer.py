@@ -15,6 +15,7 @@ from scaling_transformers.model.attention import Context
 from scaling_transformers.model.block import Block
 from scaling_transformers.model.cache import Cache
 from scaling_transformers.model.feed_forward import MixtureOfExperts
+from scaling_transformers.model.generation import check_sampling, sample
 from scaling_transformers.model.norm import make_norm
 
 
@@ -123,7 +124,7 @@ class Transformer(nn.Module):
         Parameters, errors: as for `forward`.
         """
         check_inputs(self.config, tokens, token_types, mask, head_gate, cache)
-        return self._run(tokens, token_types, mask, head_gate, cache, False)[0]
+        return self._run(tokens, token_types, mask, head_gate, cache)[0]
 
     def pooled(
         self, tokens: Tensor, *, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -161,14 +162,72 @@ class Transformer(nn.Module):
             raise ValueError(f"n_tokens must be at most n_ctx={config.n_ctx}; got {n_tokens}")
         return Cache(config, batch=batch, n_tokens=n_tokens, like=self.embedding.weight.detach())
 
+    @torch.no_grad()
+    def generate(
+        self,
+        tokens: Tensor,
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Go on with each text, one token at a time, keeping the keys and values of what was read.
+
+        Parameters
+        ----------
+        tokens : integer tensor, shape (batch, n)
+            The texts to go on with; none of them padding.
+        max_new_tokens : int
+            Tokens to add; at most ``n_ctx - n``.
+        temperature : float
+            The logits are divided by it: below 1 the likely become likelier. 0: always the likeliest.
+        top_k : int, optional
+            Draw from the ``top_k`` likeliest tokens only.
+        top_p : float, optional
+            Draw from the fewest likeliest tokens that have at least this probability together, after
+            temperature and ``top_k``.
+        generator : torch.Generator, optional
+            Source of chance, on the device of ``tokens``; default torch's own.
+
+        Returns
+        -------
+        integer tensor, shape (batch, n + max_new_tokens)
+            The texts with their continuations.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the model is an encoder.
+        """
+        config = self.config
+        check_inputs(config, tokens)
+        require_count(max_new_tokens=max_new_tokens, least=0)
+        check_sampling(temperature=temperature, top_k=top_k, top_p=top_p, vocab_size=config.vocab_size)
+        batch, n = tokens.shape
+        if n + max_new_tokens > config.n_ctx:
+            raise ValueError(
+                f"max_new_tokens must be at most n_ctx={config.n_ctx} less the {n} tokens given; "
+                f"got {max_new_tokens}"
+            )
+        cache, new = self.new_cache(batch=batch, n_tokens=n + max_new_tokens), tokens
+        for _ in range(max_new_tokens):
+            x, _ = self._run(new, cache=cache)
+            logits = self.unembedding(x[:, -1])
+            new = sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+            new = new.to(tokens.dtype)
+            tokens = torch.cat([tokens, new], dim=1)
+        return tokens
+
     def _run(
         self,
         tokens: Tensor,
-        token_types: Tensor | None,
-        mask: Tensor | None,
-        head_gate: Tensor | None,
-        cache: Cache | None,
-        return_attention: bool,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        head_gate: Tensor | None = None,
+        cache: Cache | None = None,
+        return_attention: bool = False,
     ) -> tuple[Tensor, list[Tensor]]:
         """Last hidden states and attention weights, of arguments that have been checked."""
         config, n = self.config, tokens.shape[1]
