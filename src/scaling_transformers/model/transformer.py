@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,7 @@ from scaling_transformers.model.block import Block
 from scaling_transformers.model.cache import Cache
 from scaling_transformers.model.feed_forward import MixtureOfExperts
 from scaling_transformers.model.generation import check_sampling, sample
+from scaling_transformers.model.huggingface import translate
 from scaling_transformers.model.norm import make_norm
 
 
@@ -161,6 +163,35 @@ class Transformer(nn.Module):
         if n_tokens > config.n_ctx:
             raise ValueError(f"n_tokens must be at most n_ctx={config.n_ctx}; got {n_tokens}")
         return Cache(config, batch=batch, n_tokens=n_tokens, like=self.embedding.weight.detach())
+
+    @torch.no_grad()
+    def load_huggingface(self, state_dict: Mapping[str, Tensor]) -> Transformer:
+        """Take over the weights of a GPT-2, BERT, Llama, Mistral or Mixtral checkpoint, in place.
+
+        Parameters
+        ----------
+        state_dict : mapping of names to tensors
+            As published or as the transformers library holds it, with or without the prefix of the body
+            (``"transformer."``, ``"bert."``, ``"model."``). Mixtral's experts one by one (``w1``, ``w2``,
+            ``w3``) or in one tensor (``gate_up_proj``, ``down_proj``). With tied embeddings the head may be
+            absent, and must be equal to the embedding where it is not. Buffers are passed over. BERT's heads
+            (``"cls."``) have no place in this model: take them out first.
+
+        Returns
+        -------
+        Transformer
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            Names every missing key, every unexpected one and every tensor of another shape; nothing has been
+            loaded then.
+        """
+        weights = translate(self, self.config, state_dict)
+        for name, parameter in self.named_parameters():
+            parameter.copy_(weights[name])
+        return self
 
     @torch.no_grad()
     def generate(
