@@ -340,3 +340,26 @@ def test_bad_token_types_and_masks_are_named(arguments, message):
 def test_token_types_need_a_table():
     with pytest.raises(ValueError, match="token_types need n_token_type of at least 1"):
         make()(TOKENS, token_types=TOKENS)
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {},
+        {"position": "rotary", "n_kv_head": 2, "window": 3, "norm": "rmsnorm", "activation": "swiglu"},
+        {"position": "alibi", "kind": "encoder"},
+    ],
+)
+def test_torch_compiles_the_model_into_one_graph(design):
+    model, tokens = make(**design), some_tokens()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(tokens), model(tokens))
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_model_on_the_meta_device_has_shapes_and_no_numbers(position):
+    with torch.device("meta"):
+        model = Transformer(TransformerConfig(2, 16, 4, 11, 8, position=position))
+        assert model(TOKENS.to("meta")).shape == (1, 4, 11)
+    assert all(parameter.is_meta for parameter in model.parameters())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import array_api_compat as api
 import numpy as np
 from numpy.typing import NDArray
 
@@ -109,7 +108,7 @@ def rotary_table(positions: Array, *, d: int, theta: float = 10_000.0) -> tuple[
     arrays, each of shape (n, d / 2), float64
     """
     xp = namespace(positions=positions)
-    frequencies = xp.asarray(_frequencies(d, theta, "d"), device=api.device(positions))
+    frequencies = xp.asarray(_frequencies(d, theta, "d"), device=positions.device)
     angles = xp.astype(positions, xp.float64)[:, None] * frequencies  # float64: a long text has large angles
     return xp.cos(angles), xp.sin(angles)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_transformers.attention import attention_weights, merge_heads, rotate_pairs, split_heads
+from scaling_transformers.attention.masks import key_offsets
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model.cache import LayerCache
 
@@ -57,3 +59,43 @@ class Attention(nn.Module):
         if context.head_gate is not None:
             out = out * context.head_gate[:, None, None]
         return self.out(merge_heads(out)), weights
+
+
+def attention_mask(
+    config: TransformerConfig, x: Tensor, *, n_k: int, real: Tensor | None, slopes: Tensor | None
+) -> Tensor | None:
+    """What the fused kernel's plain causal flag does not say: window, padding and distance penalty.
+
+    Parameters
+    ----------
+    x : tensor, shape (batch, n, d_model)
+        Its tokens are the queries, the last ``n`` of ``n_k`` tokens.
+    real : boolean tensor, shape (batch, n_k), optional
+        False for padding.
+    slopes : tensor, shape (n_head,), optional
+        ALiBi's penalty, in score a token.
+
+    Returns
+    -------
+    tensor that broadcasts to (batch, n_head, n, n_k), or None
+        Boolean, True where a query may attend; with ``slopes`` floating, to be added to the scores.
+    """
+    n = x.shape[1]
+    causal = config.kind == "decoder"
+    window = config.window if config.window is not None and config.window < n_k else None
+    if real is None and window is None and slopes is None and (not causal or n in (1, n_k)):
+        return None
+    offsets = key_offsets(n, n_k, like=x) - (n_k - n)  # key's position less query's
+    allowed = torch.ones_like(offsets, dtype=torch.bool)
+    if causal:
+        allowed = offsets <= 0
+    if window is not None:
+        allowed = allowed & (offsets > -window)
+    if real is not None:
+        allowed = allowed & real[:, None, None, :]
+        if causal:  # padding before a text sees itself, for a row must not be empty
+            allowed = allowed | (offsets == 0)
+    if slopes is None:
+        return allowed
+    penalty = -slopes[:, None, None] * offsets.abs()
+    return torch.where(allowed, penalty, -float("inf")).to(x.dtype)

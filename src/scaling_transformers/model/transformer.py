@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from scaling_transformers.attention import alibi_slopes, rotary_table, sinusoidal_positions
-from scaling_transformers.attention.masks import key_offsets, require_count
+from scaling_transformers.attention.masks import require_count
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model._inputs import check_inputs
-from scaling_transformers.model.attention import Context
+from scaling_transformers.model.attention import Context, attention_mask
 from scaling_transformers.model.block import Block
 from scaling_transformers.model.cache import Cache
 from scaling_transformers.model.feed_forward import MixtureOfExperts
@@ -30,7 +30,7 @@ class Transformer(nn.Module):
     """
 
     position_table: Tensor
-    alibi_slopes: Tensor
+    alibi_slopes: Tensor | None
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -39,11 +39,12 @@ class Transformer(nn.Module):
         if config.position == "learned":
             self.position_embedding = nn.Embedding(config.n_ctx, config.d_model)
         elif config.position == "sinusoidal":
-            table = torch.from_numpy(sinusoidal_positions(config.n_ctx, config.d_model)).float()
+            table = torch.tensor(sinusoidal_positions(config.n_ctx, config.d_model), dtype=torch.float32)
             self.register_buffer("position_table", table, persistent=False)
-        elif config.position == "alibi":
-            slopes = torch.from_numpy(alibi_slopes(config.n_head)).float()
-            self.register_buffer("alibi_slopes", slopes, persistent=False)
+        slopes = None
+        if config.position == "alibi":
+            slopes = torch.tensor(alibi_slopes(config.n_head), dtype=torch.float32)
+        self.register_buffer("alibi_slopes", slopes, persistent=False)
         if config.n_token_type:
             self.token_type_embedding = nn.Embedding(config.n_token_type, config.d_model)
         pre_norm = config.norm_placement == "pre"
@@ -277,7 +278,7 @@ class Transformer(nn.Module):
             positions = torch.arange(start, start + n, device=x.device)
             rotary = rotary_table(positions, d=config.d_head, theta=config.rope_theta)
         older = start if config.window is None else min(start, config.window - 1)
-        allowed, patterns = self._attention_mask(x, older + n, mask), []
+        allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
         for layer, block in enumerate(self.blocks):
             context = Context(
                 mask=allowed,
@@ -291,28 +292,3 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.n_seen += n
         return self.final_norm(x), patterns
-
-    def _attention_mask(self, x: Tensor, n_k: int, real: Tensor | None) -> Tensor | None:
-        """What the fused kernel's plain causal flag does not say: window, padding and distance penalty.
-
-        The queries are the last ``n`` of ``n_k`` tokens. The mask broadcasts to (batch, n_head, n, n_k).
-        """
-        config, n = self.config, x.shape[1]
-        causal, alibi = config.kind == "decoder", config.position == "alibi"
-        window = config.window if config.window is not None and config.window < n_k else None
-        if real is None and window is None and not alibi and (not causal or n in (1, n_k)):
-            return None
-        offsets = key_offsets(n, n_k, like=x) - (n_k - n)  # key's position less query's
-        allowed = torch.ones_like(offsets, dtype=torch.bool)
-        if causal:
-            allowed = offsets <= 0
-        if window is not None:
-            allowed = allowed & (offsets > -window)
-        if real is not None:
-            allowed = allowed & real[:, None, None, :]
-            if causal:  # padding before a text sees itself, for a row must not be empty
-                allowed = allowed | (offsets == 0)
-        if not alibi:
-            return allowed
-        penalty = -self.alibi_slopes[:, None, None] * offsets.abs()
-        return torch.where(allowed, penalty, -float("inf")).to(x.dtype)
