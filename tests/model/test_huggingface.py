@@ -63,7 +63,7 @@ def bert(**changes):
 
 
 def llama(**changes):
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**LLAMA_LIKE, **changes))
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**LLAMA_LIKE | changes))
 
 
 def mistral(**changes):
@@ -73,9 +73,8 @@ def mistral(**changes):
 
 
 def mixtral(**changes):
-    config = transformers.MixtralConfig(
-        **LLAMA_LIKE, sliding_window=None, num_local_experts=4, num_experts_per_tok=2, **changes
-    )
+    own = {"sliding_window": None, "num_local_experts": 4, "num_experts_per_tok": 2}
+    config = transformers.MixtralConfig(**LLAMA_LIKE | own | changes)
     return transformers.MixtralForCausalLM(config)
 
 
@@ -143,6 +142,42 @@ def test_logits_in_one_pass_and_token_by_token(family, implementation, record_pr
     assert max(differences.values()) <= TOLERANCE, differences
 
 
+VARIANTS = {
+    "heads wider than their share": (
+        lambda **changes: mistral(head_dim=12, **changes),
+        ours(**OURS_LLAMA_LIKE, window=6, d_head=12),
+    ),
+    "one key head": (
+        lambda **changes: llama(**changes | {"num_key_value_heads": 1}),
+        ours(**OURS_LLAMA_LIKE | {"n_kv_head": 1}),
+    ),
+    "biases": (
+        lambda **changes: llama(attention_bias=True, mlp_bias=True, **changes),
+        ours(**OURS_LLAMA_LIKE | {"bias": True}),
+    ),
+    "experts behind a window": (
+        lambda **changes: mixtral(**changes | {"sliding_window": 5, "num_experts_per_tok": 1}),
+        ours(**OURS_LLAMA_LIKE, window=5, n_expert=4, n_expert_active=1),
+    ),
+    "another width and activation": (
+        lambda **changes: gpt2(n_inner=40, activation_function="relu", **changes),
+        ours(d_ff=40, activation="relu"),
+    ),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_logits_of_less_common_designs(variant):
+    build, config = VARIANTS[variant]
+    peer, tokens = peer_of(build), some_tokens()
+    model = Transformer(config).load_huggingface(peer.state_dict())
+    wanted, cache = peer(tokens, use_cache=False).logits, model.new_cache(batch=3)
+    pieces = torch.cat([model(piece, cache=cache) for piece in tokens.split(7, dim=1)], dim=1)
+    assert largest_difference(model(tokens), wanted) <= TOLERANCE
+    assert largest_difference(pieces, wanted) <= TOLERANCE
+
+
 @pytest.mark.parametrize("family", DECODERS)
 @torch.no_grad()
 def test_the_likeliest_continuation_is_the_librarys(family):
@@ -201,6 +236,8 @@ def test_bert_as_first_published_calls_scale_and_shift_gamma_and_beta():
     assert sum("gamma" in key for key in old) == 7
     new_model, old_model = (Transformer(BERT_CONFIG).load_huggingface(each) for each in (state, old))
     assert (new_model(some_tokens()) == old_model(some_tokens())).all()
+    with pytest.raises(ValueError, match=r"unexpected: embeddings\.LayerNorm\.(gamma|weight)$"):
+        new_model.load_huggingface(state | {"embeddings.LayerNorm.gamma": torch.ones(32)})
 
 
 def published_mixtral(state):

@@ -196,7 +196,8 @@ def translate(
             problems.append(f"tie_embeddings is True, but {original[head]} is not {original[embedding]}")
     ignored = re.compile(re.escape(prefix) + f"({family.ignored})")
     missing = sorted(wanted - set(original))
-    unexpected = sorted(original[key] for key in set(original) - wanted if not ignored.fullmatch(key))
+    extra = {original[key] for key in set(original) - wanted if not ignored.fullmatch(key)}
+    unexpected = sorted(extra | (set(state_dict) - set(original.values())))  # the same norm under two names
     if missing:
         problems.append(f"missing: {', '.join(missing)}")
     if unexpected:
