@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -38,13 +38,13 @@ class Source(NamedTuple):
 class Family(NamedTuple):
     """How one kind of checkpoint names things; N is the number of a block, E that of an expert."""
 
-    embedding: str  # the key that a checkpoint of this family is known by
+    prefix: str  # before the keys of the body where a head stands beside it
     modules: dict[str, str]
     ignored: str  # pattern of the keys that hold no parameters
 
 
 GPT2 = Family(
-    "wte.weight",
+    "transformer.",
     {
         "embedding": "wte",
         "position_embedding": "wpe",
@@ -63,7 +63,7 @@ GPT2 = Family(
 )
 
 BERT = Family(
-    "embeddings.word_embeddings.weight",
+    "bert.",
     {
         "embedding": "embeddings.word_embeddings",
         "position_embedding": "embeddings.position_embeddings",
@@ -84,7 +84,7 @@ BERT = Family(
 )
 
 LLAMA = Family(  # and Mistral, and Mixtral, which differs in its feed-forward layers
-    "embed_tokens.weight",
+    "model.",
     {
         "embedding": "embed_tokens",
         "blocks.N.attention_norm": "layers.N.input_layernorm",
@@ -114,22 +114,6 @@ def modern_name(key: str) -> str:
     """A key in today's terms: the first BERT checkpoints call a norm's scale and shift gamma and beta."""
     key = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", key)
     return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key)
-
-
-def find_family(keys: list[str]) -> tuple[Family, str]:
-    """The family of a checkpoint and the prefix of its body's keys, such as ``"transformer."``.
-
-    Raises
-    ------
-    ValueError
-        If no key is that of a known token embedding.
-    """
-    for family in FAMILIES:
-        for key in keys:
-            if re.fullmatch(rf"(\w+\.)?{re.escape(family.embedding)}", key):
-                return family, key.removesuffix(family.embedding)
-    known = ", ".join(f"...{family.embedding}" for family in FAMILIES)
-    raise ValueError(f"state_dict must hold a token embedding, one of {known}; its keys begin {keys[:5]}")
 
 
 def find_source(name: str, family: Family, prefix: str, config: TransformerConfig, keys: set[str]) -> Source:
@@ -168,6 +152,35 @@ def find_source(name: str, family: Family, prefix: str, config: TransformerConfi
     return Source(key, transposed=transposed)
 
 
+def find_sources(
+    names: Iterable[str], config: TransformerConfig, keys: set[str]
+) -> tuple[Family, str, dict[str, Source]]:
+    """The family whose names fit a checkpoint best, the prefix of its body, and each parameter's source.
+
+    Raises
+    ------
+    ValueError
+        If no family's names fit at all.
+    """
+    found = []
+    for family in FAMILIES:
+        for prefix in ("", family.prefix):
+            sources = {name: find_source(name, family, prefix, config, keys) for name in names}
+            found.append((family, prefix, sources))
+    family, prefix, sources = max(found, key=lambda each: sum(one.key in keys for one in each[2].values()))
+    if not any(source.key in keys for source in sources.values()):
+        raise ValueError(
+            "state_dict must be a GPT-2, BERT, Llama, Mistral or Mixtral checkpoint; "
+            f"its keys begin {sorted(keys)[:5]}"
+        )
+    return family, prefix, sources
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers."""
+    return one.shape == other.shape and bool((one == other).all())
+
+
 def translate(
     model: nn.Module, config: TransformerConfig, state_dict: Mapping[str, Any]
 ) -> dict[str, Tensor]:
@@ -182,17 +195,16 @@ def translate(
     if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
         raise ValueError(f"state_dict must map names to tensors; got {type(state_dict)}")
     original = {modern_name(key): key for key in state_dict}
-    family, prefix = find_family(list(original))
     ours = dict(model.named_parameters())  # a tied unembedding is not among them
-    sources = {name: find_source(name, family, prefix, config, set(original)) for name in ours}
+    family, prefix, sources = find_sources(ours, config, set(original))
     wanted = {source.key for source in sources.values()}
     head = f"{family.modules['unembedding']}.weight"  # beside the body, without its prefix
-    embedding = prefix + family.embedding
+    embedding = sources["embedding.weight"].key
     problems = []
-    if config.tie_embeddings and head in original and embedding in original:
+    if config.tie_embeddings and head in original:
         wanted.add(head)
-        one, other = (state_dict[original[key]] for key in (head, embedding))
-        if one.shape != other.shape or not bool((one == other).all()):
+        one, other = (state_dict.get(original.get(key, "")) for key in (head, embedding))
+        if isinstance(one, Tensor) and isinstance(other, Tensor) and not same(one, other):
             problems.append(f"tie_embeddings is True, but {original[head]} is not {original[embedding]}")
     ignored = re.compile(re.escape(prefix) + f"({family.ignored})")
     missing = sorted(wanted - set(original))
