@@ -11,7 +11,7 @@ from torch import nn
 from scaling_transformers import TransformerConfig
 from scaling_transformers.attention import alibi_bias, causal_mask, softmax, window_mask
 from scaling_transformers.model import Transformer
-from scaling_transformers.model.transformer import FeedForward
+from scaling_transformers.model.feed_forward import FeedForward
 
 POSITIONS = ["learned", "sinusoidal", "rotary", "alibi", "none"]
 
@@ -122,6 +122,8 @@ def test_it_is_torchs_own_encoder_with_the_same_weights(kind, placement, activat
     tokens = some_tokens()
     later = torch.ones(7, 7, dtype=torch.bool).triu(1)
     x = model.embedding(tokens)
+    if placement == "post" and kind == "encoder":  # as BERT has it
+        x = nn.functional.layer_norm(x, (16,), model.embedding_norm.weight, model.embedding_norm.bias)
     for block in model.blocks:
         x = torchs_own_layer(block, model.config)(x, src_mask=later if kind == "decoder" else None)
     if placement == "pre":
@@ -261,14 +263,103 @@ def test_a_bad_head_gate_is_named(gate, message):
         make()(TOKENS, head_gate=gate)
 
 
+ENCODER = {"kind": "encoder", "norm_placement": "post", "n_token_type": 2, "pooler": True}
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+@torch.no_grad()
+def test_padding_after_a_text_changes_nothing_before_it(position, kind):
+    model, tokens = make(position=position, kind=kind), some_tokens()
+    lengths = [7, 4, 1]
+    mask = torch.arange(7) < torch.tensor(lengths)[:, None]
+    out, patterns = model(tokens, mask=mask, return_attention=True)
+    torch.testing.assert_close(out, model(tokens, mask=mask))
+    for text, length in enumerate(lengths):
+        torch.testing.assert_close(out[text, :length], model(tokens[text : text + 1, :length])[0])
+        assert all((weights[text, :, :length, length:] == 0).all() for weights in patterns)
+
+
+@pytest.mark.parametrize("window", [None, 2])
+@pytest.mark.parametrize("position", ["rotary", "alibi", "none"])
+@torch.no_grad()
+def test_padding_before_a_text_changes_nothing_where_positions_are_relative(position, window):
+    model, tokens = make(position=position, window=window), some_tokens()
+    mask = torch.arange(7) >= 3
+    out = model(tokens, mask=mask.expand(3, 7))
+    assert out.isfinite().all()
+    torch.testing.assert_close(out[:, 3:], model(tokens[:, 3:]))
+
+
+@torch.no_grad()
+def test_token_types_are_vectors_added_to_the_embeddings():
+    model, tokens = make(**ENCODER), some_tokens()
+    plain = model(tokens)
+    torch.testing.assert_close(model(tokens, token_types=torch.zeros_like(tokens)), plain)
+    types = tokens % 2
+    mixed = model(tokens, token_types=types)
+    assert not torch.allclose(mixed, plain)
+    hook = model.embedding.register_forward_hook(
+        lambda *call: (
+            call[2]
+            + (model.token_type_embedding.weight[1] - model.token_type_embedding.weight[0]) * types[..., None]
+        )
+    )
+    torch.testing.assert_close(model(tokens), mixed)
+    hook.remove()
+
+
+@torch.no_grad()
+def test_the_pooler_reads_the_first_token():
+    model, tokens = make(**ENCODER), some_tokens()
+    hidden = model.hidden(tokens)
+    wanted = torch.tanh(hidden[:, 0] @ model.pooler.weight.T + model.pooler.bias)
+    torch.testing.assert_close(model.pooled(tokens), wanted)
+    torch.testing.assert_close(model(tokens), hidden @ model.embedding.weight.T)
+    with pytest.raises(ValueError, match="pooler must be True in the config"):
+        make().pooled(tokens)
+
+
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("arguments", "message"),
     [
-        ({"n_expert": 4, "n_expert_active": 2}, "n_expert must be 1 for this model; got 4"),
-        ({"n_token_type": 2}, "n_token_type must be 0 for this model; got 2"),
-        ({"kind": "encoder", "pooler": True}, "pooler must be False for this model; got True"),
+        ({"token_types": TOKENS.double()}, "token_types must be a tensor of whole numbers"),
+        ({"token_types": TOKENS[:, 1:]}, r"token_types must have shape \(1, 4\); got \(1, 3\)"),
+        ({"token_types": TOKENS + 2}, "token_types must lie below n_token_type=2 and not below 0; got 2"),
+        ({"mask": TOKENS}, "mask must be a boolean tensor, True for real tokens; got torch.int64"),
+        ({"mask": [[True] * 4]}, "mask must be a boolean tensor, True for real tokens; got <class 'list'>"),
+        ({"mask": TOKENS[0] == 0}, r"mask must have shape \(1, 4\); got \(4,\)"),
+        ({"mask": TOKENS == 1}, "mask must leave a real token in each text"),
     ],
 )
-def test_a_config_for_another_model_is_refused(changes, message):
+def test_bad_token_types_and_masks_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        make(**changes)
+        make(**ENCODER)(TOKENS, **arguments)
+
+
+def test_token_types_need_a_table():
+    with pytest.raises(ValueError, match="token_types need n_token_type of at least 1"):
+        make()(TOKENS, token_types=TOKENS)
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {},
+        {"position": "rotary", "n_kv_head": 2, "window": 3, "norm": "rmsnorm", "activation": "swiglu"},
+        {"position": "alibi", "kind": "encoder"},
+    ],
+)
+def test_torch_compiles_the_model_into_one_graph(design):
+    model, tokens = make(**design), some_tokens()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(tokens), model(tokens))
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_model_on_the_meta_device_has_shapes_and_no_numbers(position):
+    with torch.device("meta"):
+        model = Transformer(TransformerConfig(2, 16, 4, 11, 8, position=position))
+        assert model(TOKENS.to("meta")).shape == (1, 4, 11)
+    assert all(parameter.is_meta for parameter in model.parameters())

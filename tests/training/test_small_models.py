@@ -85,6 +85,8 @@ def test_a_model_of_one_part_reads_context_only_with_attention(part):
     changed[0, 0] = 99
     moved = (model(changed) != model(tokens)).any(dim=-1)[0]
     assert moved.tolist() == [True] + [part != "feed-forward"] * 7
+    text = model.generate(tokens, max_new_tokens=4, temperature=0)
+    assert (model(text)[0, 7:-1].argmax(dim=-1) == text[0, 8:]).all()
 
 
 def test_a_part_that_no_block_has_is_refused():

@@ -12,6 +12,8 @@ from scaling_transformers.attention.positions import (
     alibi_bias,
     alibi_slopes,
     apply_rotary,
+    rotary_table,
+    rotate_pairs,
     sinusoidal_positions,
     sinusoidal_shift,
 )
@@ -36,6 +38,8 @@ __all__ = [
     "multi_head_attention",
     "offset_score",
     "padding_mask",
+    "rotary_table",
+    "rotate_pairs",
     "scaled_dot_product_attention",
     "sinusoidal_positions",
     "sinusoidal_shift",

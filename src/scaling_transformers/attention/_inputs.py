@@ -15,16 +15,22 @@ Array = Any  # a NumPy array or a torch tensor; the shapes stand in the docstrin
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-@cache
+_NAMESPACES: dict[type, Any] = {}  # found so far; functools.cache would do, but torch.compile warns of it
+
+
 def _namespace_of(kind: type) -> Any:
     """The array API of a type of array; None for a type that is neither NumPy's nor torch's."""
-    if issubclass(kind, np.ndarray | np.generic):
+    if kind in _NAMESPACES:
+        return _NAMESPACES[kind]
+    if issubclass(kind, (np.ndarray, np.generic)):  # a tuple, for torch.compile reads no unions
+        _NAMESPACES[kind] = numpy_api
         return numpy_api
     torch = sys.modules.get("torch")  # whoever holds a tensor has imported torch
     if torch is None or not issubclass(kind, torch.Tensor):
         return None
     from array_api_compat import torch as torch_api
 
+    _NAMESPACES[kind] = torch_api
     return torch_api
 
 
@@ -36,7 +42,7 @@ def namespace(**arrays: Any) -> Any:
     ValueError
         If an array is neither, or if the arrays come from different libraries.
     """
-    found = {name: _namespace_of(type(array)) for name, array in arrays.items()}  # type: ignore[arg-type]
+    found = {name: _namespace_of(type(array)) for name, array in arrays.items()}
     libraries = set(found.values())
     if len(libraries) == 1 and None not in libraries:
         return libraries.pop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat as api
 import numpy as np
 
 from scaling_transformers.attention._inputs import Array, namespace
@@ -21,7 +20,7 @@ def key_offsets(n_q: int, n_k: int, *, like: Array | None = None) -> Array:
     """``j - i`` for query ``i`` and key ``j``, shape (n_q, n_k); library and device as of ``like``."""
     require_count(n_q=n_q, n_k=n_k)
     xp = np if like is None else namespace(like=like)
-    place = {} if xp is np or like is None else {"device": api.device(like)}
+    place = {} if xp is np or like is None else {"device": like.device}
     return xp.arange(n_k, **place)[None, :] - xp.arange(n_q, **place)[:, None]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import array_api_compat as api
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,24 +78,59 @@ def apply_rotary(x: Array, *, positions: Array | None = None, theta: float = 10_
 
     Source: Su et al. 2021 (RoFormer), equation 34.
     """
-    xp = namespace(x=x)
+    namespace(x=x)
     require_floating(x=x)
     if x.ndim < 2:
         raise ValueError(f"x must have token and width axes; got shape {tuple(x.shape)}")
     n, d = x.shape[-2:]
-    work = xp.float64 if x.dtype == xp.float64 else xp.float32
-    frequencies = xp.asarray(_frequencies(d, theta, "the width of x"), device=api.device(x))
+    _frequencies(d, theta, "the width of x")  # for its message
     if positions is None:
         positions = key_offsets(1, n, like=x)[0]
     namespace(x=x, positions=positions)
     if tuple(positions.shape) != (n,):
         raise ValueError(f"positions must have shape ({n},); got {tuple(positions.shape)}")
     require_finite(positions=positions)
-    angles = (
-        xp.astype(positions, xp.float64)[:, None] * frequencies
-    )  # in float64: a long text has large angles
-    cos, sin = xp.astype(xp.cos(angles), work), xp.astype(xp.sin(angles), work)
-    first, second = xp.astype(x[..., : d // 2], work), xp.astype(x[..., d // 2 :], work)
+    return rotate_pairs(x, *rotary_table(positions, d=d, theta=theta))
+
+
+def rotary_table(positions: Array, *, d: int, theta: float = 10_000.0) -> tuple[Array, Array]:
+    """Cosines and sines of the angles of `apply_rotary`, to be computed once for all heads and layers.
+
+    Parameters
+    ----------
+    positions : array, shape (n,)
+        Position of each token, in tokens.
+    d : int
+        Width of a head, even.
+
+    Returns
+    -------
+    arrays, each of shape (n, d / 2), float64
+    """
+    xp = namespace(positions=positions)
+    frequencies = xp.asarray(_frequencies(d, theta, "d"), device=positions.device)
+    angles = xp.astype(positions, xp.float64)[:, None] * frequencies  # float64: a long text has large angles
+    return xp.cos(angles), xp.sin(angles)
+
+
+def rotate_pairs(x: Array, cos: Array, sin: Array) -> Array:
+    """Turn coordinates ``i`` and ``i + d/2`` of each token by an angle.
+
+    Parameters
+    ----------
+    x : array, shape (..., n, d), d even
+    cos, sin : arrays, shape (n, d / 2)
+        As `rotary_table` returns them.
+
+    Returns
+    -------
+    array, the shape and dtype of ``x``; types narrower than float32 are computed in float32
+    """
+    xp = namespace(x=x, cos=cos, sin=sin)
+    work = xp.float64 if x.dtype == xp.float64 else xp.float32
+    half = x.shape[-1] // 2
+    cos, sin = xp.astype(cos, work, copy=False), xp.astype(sin, work, copy=False)
+    first, second = xp.astype(x[..., :half], work, copy=False), xp.astype(x[..., half:], work, copy=False)
     turned = xp.concat([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return xp.astype(turned, x.dtype, copy=False)
 

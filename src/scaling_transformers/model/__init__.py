@@ -1,5 +1,6 @@
 """The trainable transformer: one readable model that every `TransformerConfig` describes."""
 
+from scaling_transformers.model.cache import Cache
 from scaling_transformers.model.transformer import Transformer
 
-__all__ = ["Transformer"]
+__all__ = ["Cache", "Transformer"]

@@ -2,113 +2,23 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from scaling_transformers.attention import (
-    alibi_bias,
-    apply_rotary,
-    attention_weights,
-    causal_mask,
-    merge_heads,
-    sinusoidal_positions,
-    split_heads,
-    window_mask,
-)
+from scaling_transformers.attention import alibi_slopes, rotary_table, sinusoidal_positions
+from scaling_transformers.attention.masks import require_count
 from scaling_transformers.config import TransformerConfig
-
-
-class Attention(nn.Module):
-    """Multi-head (or grouped-query) self-attention with its four projections."""
-
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.config = config
-        d_query, d_key = config.n_head * config.d_head, config.n_kv_head * config.d_head
-        self.query = nn.Linear(config.d_model, d_query, bias=config.qkv_bias)
-        self.key = nn.Linear(config.d_model, d_key, bias=config.qkv_bias)
-        self.value = nn.Linear(config.d_model, d_key, bias=config.qkv_bias)
-        self.out = nn.Linear(d_query, config.d_model, bias=config.bias)
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, head_gate: Tensor | None, return_attention: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        config = self.config
-        q = split_heads(self.query(x), n_head=config.n_head)  # (batch, n_head, n, d_head)
-        k = split_heads(self.key(x), n_head=config.n_kv_head)
-        v = split_heads(self.value(x), n_head=config.n_kv_head)
-        if config.position == "rotary":
-            q, k = (apply_rotary(part, theta=config.rope_theta) for part in (q, k))
-        groups = config.n_head // config.n_kv_head
-        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-        if return_attention:
-            weights = attention_weights(q, k, mask=mask, is_causal=mask is None and config.kind == "decoder")
-            out = weights @ v
-        else:
-            weights = None
-            out = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, is_causal=mask is None and config.kind == "decoder"
-            )
-        if head_gate is not None:
-            out = out * head_gate[:, None, None]
-        return self.out(merge_heads(out)), weights
-
-
-class FeedForward(nn.Module):
-    """Two linear maps with a nonlinearity between, or three where a gate multiplies it (SwiGLU, GeGLU)."""
-
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.activation = config.activation
-        self.up = nn.Linear(config.d_model, config.d_ff, bias=config.bias)
-        self.gate = (
-            nn.Linear(config.d_model, config.d_ff, bias=config.bias)
-            if config.activation in ("swiglu", "geglu")
-            else None
-        )
-        self.down = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        up = self.up(x)
-        if self.gate is not None:
-            gate = self.gate(x)
-            hidden = up * (F.silu(gate) if self.activation == "swiglu" else F.gelu(gate))
-        elif self.activation == "relu":
-            hidden = F.relu(up)
-        else:
-            hidden = F.gelu(up, approximate="tanh" if self.activation == "gelu_tanh" else "none")
-        return cast(Tensor, self.down(hidden))
-
-
-def make_norm(config: TransformerConfig) -> nn.Module:
-    """LayerNorm or RMSNorm over the width."""
-    if config.norm == "rmsnorm":
-        return nn.RMSNorm(config.d_model, eps=config.norm_eps)
-    return nn.LayerNorm(config.d_model, eps=config.norm_eps, bias=config.bias)
-
-
-class Block(nn.Module):
-    """Attention, then feed-forward, each added to the residual stream."""
-
-    def __init__(self, config: TransformerConfig):
-        super().__init__()
-        self.pre_norm = config.norm_placement == "pre"
-        self.attention_norm, self.attention = make_norm(config), Attention(config)
-        self.feed_forward_norm, self.feed_forward = make_norm(config), FeedForward(config)
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None, head_gate: Tensor | None, return_attention: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        if self.pre_norm:
-            out, weights = self.attention(self.attention_norm(x), mask, head_gate, return_attention)
-            x = x + out
-            return x + self.feed_forward(self.feed_forward_norm(x)), weights
-        out, weights = self.attention(x, mask, head_gate, return_attention)
-        x = self.attention_norm(x + out)
-        return self.feed_forward_norm(x + self.feed_forward(x)), weights
+from scaling_transformers.model._inputs import check_inputs
+from scaling_transformers.model.attention import Context, attention_mask
+from scaling_transformers.model.block import Block
+from scaling_transformers.model.cache import Cache
+from scaling_transformers.model.feed_forward import MixtureOfExperts
+from scaling_transformers.model.generation import check_sampling, sample
+from scaling_transformers.model.huggingface import translate
+from scaling_transformers.model.norm import make_norm
 
 
 class Transformer(nn.Module):
@@ -116,33 +26,34 @@ class Transformer(nn.Module):
 
     ``model(tokens)`` maps whole numbers of shape (batch, n) to logits of shape (batch, n, vocab_size).
 
-    Raises
-    ------
-    ValueError
-        If the config asks for experts, token types or a pooler, which this model does not have.
+    An encoder with its norms after the sums (BERT) also has a norm after the embeddings.
     """
 
     position_table: Tensor
-    position_bias: Tensor
+    alibi_slopes: Tensor | None
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
-        for name, plain in (("n_expert", 1), ("n_token_type", 0), ("pooler", False)):
-            if getattr(config, name) != plain:
-                raise ValueError(f"{name} must be {plain} for this model; got {getattr(config, name)}")
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         if config.position == "learned":
             self.position_embedding = nn.Embedding(config.n_ctx, config.d_model)
         elif config.position == "sinusoidal":
-            table = torch.from_numpy(sinusoidal_positions(config.n_ctx, config.d_model)).float()
+            table = torch.tensor(sinusoidal_positions(config.n_ctx, config.d_model), dtype=torch.float32)
             self.register_buffer("position_table", table, persistent=False)
-        elif config.position == "alibi":
-            bias = torch.from_numpy(alibi_bias(config.n_head, config.n_ctx)).float()
-            self.register_buffer("position_bias", bias, persistent=False)
+        slopes = None
+        if config.position == "alibi":
+            slopes = torch.tensor(alibi_slopes(config.n_head), dtype=torch.float32)
+        self.register_buffer("alibi_slopes", slopes, persistent=False)
+        if config.n_token_type:
+            self.token_type_embedding = nn.Embedding(config.n_token_type, config.d_model)
+        pre_norm = config.norm_placement == "pre"
+        normed = not pre_norm and config.kind == "encoder"
+        self.embedding_norm = make_norm(config) if normed else nn.Identity()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.final_norm = make_norm(config) if config.norm_placement == "pre" else nn.Identity()
+        self.final_norm = make_norm(config) if pre_norm else nn.Identity()
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.pooler = nn.Linear(config.d_model, config.d_model, bias=config.bias) if config.pooler else None
         self.apply(self._initialise)
         if config.tie_embeddings:
             self.unembedding.weight = self.embedding.weight
@@ -154,74 +65,230 @@ class Transformer(nn.Module):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         if isinstance(module, Block):
-            for projection in (module.attention.out, module.feed_forward.down):
+            layer = module.feed_forward
+            dense = list(layer.experts) if isinstance(layer, MixtureOfExperts) else [layer]
+            for projection in (module.attention.out, *(cast(Any, expert).down for expert in dense)):
                 nn.init.normal_(projection.weight, std=0.02 / (2 * self.config.n_layer) ** 0.5)
 
-    def _mask(self, x: Tensor) -> Tensor | None:
-        """What the fused kernel's plain causal flag does not say: window and distance penalty."""
-        config, n = self.config, x.shape[1]
-        allowed = None
-        if config.window is not None and config.window < n:
-            allowed = window_mask(n, window=config.window, like=x)
-        if config.position != "alibi":
-            return allowed
-        bias = self.position_bias[:, :n, :n].to(x.dtype)
-        if config.kind == "decoder":
-            allowed = causal_mask(n, like=x) if allowed is None else allowed
-            bias = bias.masked_fill(~allowed, -float("inf"))
-        return bias
-
     def forward(
-        self, tokens: Tensor, *, head_gate: Tensor | None = None, return_attention: bool = False
+        self,
+        tokens: Tensor,
+        *,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        head_gate: Tensor | None = None,
+        cache: Cache | None = None,
+        return_attention: bool = False,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Logits of the next token (decoder) or of each token (encoder).
 
         Parameters
         ----------
         tokens : integer tensor, shape (batch, n), n at most ``n_ctx``
+        token_types : integer tensor, shape (batch, n), optional
+            Which of the ``n_token_type`` kinds each token is; default 0.
+        mask : boolean tensor, shape (batch, n), optional
+            True for the real tokens, at least one in each text. No real token attends to padding; what stands
+            at the places of padding has no meaning.
         head_gate : tensor, shape (n_layer, n_head), optional
             Factor on the output of each head: 0 removes it.
+        cache : Cache, optional
+            From `new_cache`: ``tokens`` go on where the tokens in it end, and are added to it.
         return_attention : bool
-            Also return the attention weights, one tensor (batch, n_head, n, n) a layer, computed by
-            `scaling_transformers.attention.attention_weights` in place of the fused kernel.
+            Also return the attention weights, one tensor (batch, n_head, n, n_k) a layer, computed by
+            `scaling_transformers.attention.attention_weights` in place of the fused kernel. ``n_k`` is ``n``
+            without a cache; with one, also the older tokens that ``tokens`` may see.
 
         Returns
         -------
         tensor, shape (batch, n, vocab_size), or that and the list of weights
+
+        Raises
+        ------
+        ValueError
+            If an argument does not fit the config or the other arguments; the message names it.
+        """
+        check_inputs(self.config, tokens, token_types, mask, head_gate, cache)
+        x, patterns = self._run(tokens, token_types, mask, head_gate, cache, return_attention)
+        logits = self.unembedding(x)
+        return (logits, patterns) if return_attention else logits
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        *,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        head_gate: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """The last hidden states, shape (batch, n, d_model), from which the logits are read.
+
+        Parameters, errors: as for `forward`.
+        """
+        check_inputs(self.config, tokens, token_types, mask, head_gate, cache)
+        return self._run(tokens, token_types, mask, head_gate, cache)[0]
+
+    def pooled(
+        self, tokens: Tensor, *, token_types: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """One vector a text, shape (batch, d_model): a tanh layer on the first token's last hidden state.
+
+        Parameters, errors: as for `forward`; also ValueError if the config has no pooler.
+
+        Source: Devlin et al. 2019 (BERT), section 3.1, and its published code.
+        """
+        if self.pooler is None:
+            raise ValueError("pooler must be True in the config for pooled outputs; got False")
+        return torch.tanh(self.pooler(self.hidden(tokens, token_types=token_types, mask=mask)[:, 0]))
+
+    def new_cache(self, *, batch: int, n_tokens: int | None = None) -> Cache:
+        """An empty cache of keys and values for ``model(tokens, cache=cache)``.
+
+        Parameters
+        ----------
+        batch : int
+        n_tokens : int, optional
+            Tokens to make room for, at most ``n_ctx``, which is the default.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range, or the model is an encoder, whose tokens all see each other.
         """
         config = self.config
-        if not isinstance(tokens, Tensor) or tokens.dtype not in (torch.int64, torch.int32):
+        if config.kind != "decoder":
+            raise ValueError(f"kind must be 'decoder' in the config for a cache; got {config.kind!r}")
+        n_tokens = config.n_ctx if n_tokens is None else n_tokens
+        require_count(batch=batch, n_tokens=n_tokens)
+        if n_tokens > config.n_ctx:
+            raise ValueError(f"n_tokens must be at most n_ctx={config.n_ctx}; got {n_tokens}")
+        return Cache(config, batch=batch, n_tokens=n_tokens, like=self.embedding.weight.detach())
+
+    @torch.no_grad()
+    def load_huggingface(self, state_dict: Mapping[str, Tensor]) -> Transformer:
+        """Take over the weights of a GPT-2, BERT, Llama, Mistral or Mixtral checkpoint, in place.
+
+        Parameters
+        ----------
+        state_dict : mapping of names to tensors
+            As published or as the transformers library holds it, with or without the prefix of the body
+            (``"transformer."``, ``"bert."``, ``"model."``). Mixtral's experts one by one (``w1``, ``w2``,
+            ``w3``) or in one tensor (``gate_up_proj``, ``down_proj``). With tied embeddings the head may be
+            absent, and must be equal to the embedding where it is not. Buffers are passed over. BERT's heads
+            (``"cls."``) have no place in this model: take them out first.
+
+        Returns
+        -------
+        Transformer
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            Names every missing key, every unexpected one and every tensor of another shape; nothing has been
+            loaded then.
+        """
+        weights = translate(self, self.config, state_dict)
+        for name, parameter in self.named_parameters():
+            parameter.copy_(weights[name])
+        return self
+
+    @torch.no_grad()
+    def generate(
+        self,
+        tokens: Tensor,
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Go on with each text, one token at a time, keeping the keys and values of what was read.
+
+        Parameters
+        ----------
+        tokens : integer tensor, shape (batch, n)
+            The texts to go on with; none of them padding.
+        max_new_tokens : int
+            Tokens to add; at most ``n_ctx - n``.
+        temperature : float
+            The logits are divided by it: below 1 the likely become likelier. 0: always the likeliest.
+        top_k : int, optional
+            Draw from the ``top_k`` likeliest tokens only.
+        top_p : float, optional
+            Draw from the fewest likeliest tokens that have at least this probability together, after
+            temperature and ``top_k``.
+        generator : torch.Generator, optional
+            Source of chance, on the device of ``tokens``; default torch's own.
+
+        Returns
+        -------
+        integer tensor, shape (batch, n + max_new_tokens)
+            The texts with their continuations.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range, or the model is an encoder.
+        """
+        config = self.config
+        check_inputs(config, tokens)
+        require_count(max_new_tokens=max_new_tokens, least=0)
+        check_sampling(temperature=temperature, top_k=top_k, top_p=top_p, vocab_size=config.vocab_size)
+        batch, n = tokens.shape
+        if n + max_new_tokens > config.n_ctx:
             raise ValueError(
-                f"tokens must be a tensor of whole numbers; got {getattr(tokens, 'dtype', type(tokens))}"
+                f"max_new_tokens must be at most n_ctx={config.n_ctx} less the {n} tokens given; "
+                f"got {max_new_tokens}"
             )
-        if tokens.ndim != 2 or tokens.shape[0] < 1:
-            raise ValueError(f"tokens must have shape (batch, n); got {tuple(tokens.shape)}")
-        n = tokens.shape[1]
-        if not 1 <= n <= config.n_ctx:
-            raise ValueError(f"tokens must have a length from 1 to n_ctx={config.n_ctx}; got {n}")
-        least, largest = int(tokens.min()), int(tokens.max())
-        if least < 0 or largest >= config.vocab_size:
-            raise ValueError(
-                f"tokens must lie below vocab_size={config.vocab_size} and not below 0; "
-                f"got {least} to {largest}"
-            )
-        if head_gate is not None:
-            if tuple(head_gate.shape) != (config.n_layer, config.n_head):
-                raise ValueError(
-                    f"head_gate must have shape {(config.n_layer, config.n_head)}; "
-                    f"got {tuple(head_gate.shape)}"
-                )
-            if not bool(head_gate.isfinite().all()):
-                raise ValueError("head_gate must be finite; it holds NaN or infinity")
+        cache, new = self.new_cache(batch=batch, n_tokens=n + max_new_tokens), tokens
+        for _ in range(max_new_tokens):
+            x, _ = self._run(new, cache=cache)
+            logits = self.unembedding(x[:, -1])
+            new = sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+            new = new.to(tokens.dtype)
+            tokens = torch.cat([tokens, new], dim=1)
+        return tokens
+
+    def _run(
+        self,
+        tokens: Tensor,
+        token_types: Tensor | None = None,
+        mask: Tensor | None = None,
+        head_gate: Tensor | None = None,
+        cache: Cache | None = None,
+        return_attention: bool = False,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Last hidden states and attention weights, of arguments that have been checked."""
+        config, n = self.config, tokens.shape[1]
+        start = 0 if cache is None else cache.n_seen
         x = self.embedding(tokens)
         if config.position == "learned":
-            x = x + self.position_embedding.weight[:n]
+            x = x + self.position_embedding.weight[start : start + n]
         elif config.position == "sinusoidal":
-            x = x + self.position_table[:n]
-        mask, patterns = self._mask(x), []
+            x = x + self.position_table[start : start + n]
+        if config.n_token_type:
+            types = self.token_type_embedding
+            x = x + (types.weight[0] if token_types is None else types(token_types))
+        x = self.embedding_norm(x)
+        rotary = None
+        if config.position == "rotary":
+            positions = torch.arange(start, start + n, device=x.device)
+            rotary = rotary_table(positions, d=config.d_head, theta=config.rope_theta)
+        older = start if config.window is None else min(start, config.window - 1)
+        allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
         for layer, block in enumerate(self.blocks):
-            gate = None if head_gate is None else head_gate[layer]
-            x, weights = block(x, mask, gate, return_attention)
+            context = Context(
+                mask=allowed,
+                rotary=rotary,
+                head_gate=None if head_gate is None else head_gate[layer],
+                cache=None if cache is None else cache.layers[layer],
+                return_attention=return_attention,
+            )
+            x, weights = block(x, context)
             patterns.append(weights)
-        logits = self.unembedding(self.final_norm(x))
-        return (logits, patterns) if return_attention else logits
+        if cache is not None:
+            cache.n_seen += n
+        return self.final_norm(x), patterns

@@ -1,0 +1,84 @@
+"""What the model asks of its tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scaling_transformers.config import TransformerConfig
+from scaling_transformers.model.cache import Cache
+
+
+def require_integers(**tensors: Any) -> None:
+    """Refuse anything but tensors of whole numbers."""
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"{name} must be a tensor of whole numbers; got {getattr(tensor, 'dtype', type(tensor))}"
+            )
+
+
+def require_shape(tensor: Tensor, shape: tuple[int, ...], *, name: str) -> None:
+    """Refuse a tensor of another shape."""
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} must have shape {shape}; got {tuple(tensor.shape)}")
+
+
+def require_below(tensor: Tensor, size: int, *, name: str, limit: str) -> None:
+    """Refuse indices outside a table of ``size`` rows, whose field in the config is ``limit``."""
+    if torch.compiler.is_compiling() or tensor.is_meta:
+        return  # there are no values to look at yet
+    least, largest = (int(value) for value in tensor.aminmax())
+    if least < 0 or largest >= size:
+        raise ValueError(f"{name} must lie below {limit}={size} and not below 0; got {least} to {largest}")
+
+
+def check_inputs(
+    config: TransformerConfig,
+    tokens: Tensor,
+    token_types: Tensor | None = None,
+    mask: Tensor | None = None,
+    head_gate: Tensor | None = None,
+    cache: Cache | None = None,
+) -> None:
+    """Refuse arguments of `Transformer.forward` that do not fit the config or each other."""
+    require_integers(tokens=tokens)
+    if tokens.ndim != 2 or tokens.shape[0] < 1:
+        raise ValueError(f"tokens must have shape (batch, n); got {tuple(tokens.shape)}")
+    n = tokens.shape[1]
+    if not 1 <= n <= config.n_ctx:
+        raise ValueError(f"tokens must have a length from 1 to n_ctx={config.n_ctx}; got {n}")
+    require_below(tokens, config.vocab_size, name="tokens", limit="vocab_size")
+    if token_types is not None:
+        if not config.n_token_type:
+            raise ValueError("token_types need n_token_type of at least 1 in the config; got 0")
+        require_integers(token_types=token_types)
+        require_shape(token_types, tuple(tokens.shape), name="token_types")
+        require_below(token_types, config.n_token_type, name="token_types", limit="n_token_type")
+    if mask is not None:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            raise ValueError(
+                f"mask must be a boolean tensor, True for real tokens; "
+                f"got {getattr(mask, 'dtype', type(mask))}"
+            )
+        require_shape(mask, tuple(tokens.shape), name="mask")
+        if not bool(mask.any(dim=1).all()):
+            raise ValueError("mask must leave a real token in each text; it has a row without")
+        if cache is not None:
+            raise ValueError("mask cannot go with a cache: the texts in a cache have no padding")
+    if head_gate is not None:
+        require_shape(head_gate, (config.n_layer, config.n_head), name="head_gate")
+        if not bool(head_gate.isfinite().all()):
+            raise ValueError("head_gate must be finite; it holds NaN or infinity")
+    if cache is not None:
+        if torch.is_grad_enabled():
+            raise ValueError("cache keeps no gradients; call the model under torch.no_grad()")
+        if tokens.shape[0] != cache.batch:
+            raise ValueError(f"tokens must have the cache's batch of {cache.batch}; got {tokens.shape[0]}")
+        if cache.n_seen + n > cache.n_tokens:
+            raise ValueError(
+                f"tokens must fit the cache's room of {cache.n_tokens} tokens, {cache.n_seen} of them "
+                f"used; got {n} more"
+            )

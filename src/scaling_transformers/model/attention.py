@@ -1,0 +1,101 @@
+"""The attention layer of a block: projections around the maths of `scaling_transformers.attention`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scaling_transformers.attention import attention_weights, merge_heads, rotate_pairs, split_heads
+from scaling_transformers.attention.masks import key_offsets
+from scaling_transformers.config import TransformerConfig
+from scaling_transformers.model.cache import LayerCache
+
+
+class Context(NamedTuple):
+    """What attention reads beside its input."""
+
+    mask: Tensor | None = None  # broadcasts to (batch, n_head, n, n_k); None: causal or all, by the kind
+    rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each (n, d_head / 2)
+    head_gate: Tensor | None = None  # (n_head,)
+    cache: LayerCache | None = None
+    return_attention: bool = False
+
+
+class Attention(nn.Module):
+    """Multi-head (or grouped-query) self-attention with its four projections."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = config
+        d_query, d_key = config.n_head * config.d_head, config.n_kv_head * config.d_head
+        self.query = nn.Linear(config.d_model, d_query, bias=config.qkv_bias)
+        self.key = nn.Linear(config.d_model, d_key, bias=config.qkv_bias)
+        self.value = nn.Linear(config.d_model, d_key, bias=config.qkv_bias)
+        self.out = nn.Linear(d_query, config.d_model, bias=config.bias)
+
+    def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        config, mask = self.config, context.mask
+        q = split_heads(self.query(x), n_head=config.n_head)  # (batch, n_head, n, d_head)
+        k = split_heads(self.key(x), n_head=config.n_kv_head)
+        v = split_heads(self.value(x), n_head=config.n_kv_head)
+        if context.rotary is not None:
+            q, k = (rotate_pairs(part, *context.rotary) for part in (q, k))
+        if context.cache is not None:
+            k, v = context.cache.append(k, v)  # older tokens come before the n new ones
+        # A single token may see all that came before it, so only several need the causal mask.
+        is_causal = mask is None and config.kind == "decoder" and x.shape[1] > 1
+        groups = config.n_head // config.n_kv_head
+        weights = None
+        if context.return_attention:
+            weights = attention_weights(q, k, mask=mask, is_causal=is_causal)
+            out = weights @ v.repeat_interleave(groups, dim=1)
+        else:
+            out = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=groups > 1
+            )
+        if context.head_gate is not None:
+            out = out * context.head_gate[:, None, None]
+        return self.out(merge_heads(out)), weights
+
+
+def attention_mask(
+    config: TransformerConfig, x: Tensor, *, n_k: int, real: Tensor | None, slopes: Tensor | None
+) -> Tensor | None:
+    """What the fused kernel's plain causal flag does not say: window, padding and distance penalty.
+
+    Parameters
+    ----------
+    x : tensor, shape (batch, n, d_model)
+        Its tokens are the queries, the last ``n`` of ``n_k`` tokens.
+    real : boolean tensor, shape (batch, n_k), optional
+        False for padding.
+    slopes : tensor, shape (n_head,), optional
+        ALiBi's penalty, in score a token.
+
+    Returns
+    -------
+    tensor that broadcasts to (batch, n_head, n, n_k), or None
+        Boolean, True where a query may attend; with ``slopes`` floating, to be added to the scores.
+    """
+    n = x.shape[1]
+    causal = config.kind == "decoder"
+    window = config.window if config.window is not None and config.window < n_k else None
+    if real is None and window is None and slopes is None and (not causal or n in (1, n_k)):
+        return None
+    offsets = key_offsets(n, n_k, like=x) - (n_k - n)  # key's position less query's
+    allowed = torch.ones_like(offsets, dtype=torch.bool)
+    if causal:
+        allowed = offsets <= 0
+    if window is not None:
+        allowed = allowed & (offsets > -window)
+    if real is not None:
+        allowed = allowed & real[:, None, None, :]
+        if causal:  # padding before a text sees itself, for a row must not be empty
+            allowed = allowed | (offsets == 0)
+    if slopes is None:
+        return allowed
+    penalty = -slopes[:, None, None] * offsets.abs()
+    return torch.where(allowed, penalty, -float("inf")).to(x.dtype)
