@@ -85,8 +85,9 @@ def configs(draw):
     n_kv_head, d_head = draw(st.integers(1, 3)), 2 * draw(st.integers(1, 3))
     n_head = n_kv_head * draw(st.integers(1, 2))
     kind, norm_placement = draw(
-        st.sampled_from([("decoder", "pre"), ("decoder", "post"), ("encoder", "pre")])
+        st.sampled_from([("decoder", "pre"), ("decoder", "post"), ("encoder", "pre"), ("encoder", "post")])
     )
+    n_expert = draw(st.integers(1, 3))
     return TransformerConfig(
         draw(st.integers(1, 3)),
         2 * draw(st.integers(1, 8)),
@@ -104,6 +105,10 @@ def configs(draw):
         bias=draw(st.booleans()),
         qkv_bias=draw(st.booleans()),
         tie_embeddings=draw(st.booleans()),
+        n_token_type=draw(st.integers(0, 2)),
+        pooler=kind == "encoder" and draw(st.booleans()),
+        n_expert=n_expert,
+        n_expert_active=draw(st.integers(1, n_expert)),
     )
 
 
@@ -116,6 +121,7 @@ def test_each_part_is_what_the_built_model_holds(config):
     for name, parameter in model.named_parameters():  # a tied matrix comes once, as the embedding
         part = (
             "norms" if "norm" in name
+            else "router" if "router" in name
             else "feed_forward" if "feed_forward" in name
             else "attention" if "attention" in name
             else {"embedding": "token_embedding"}.get(name.split(".")[0], name.split(".")[0])
@@ -124,7 +130,7 @@ def test_each_part_is_what_the_built_model_holds(config):
     assert count_parameters(config).by_part == held
 
 
-@pytest.mark.parametrize("name", [*GPT, *LLAMA, "mistral-7b"])
+@pytest.mark.parametrize("name", [*GPT, *BERT, *LLAMA, "mistral-7b", "mixtral-8x7b"])
 def test_our_model_of_a_preset_holds_as_many(name):
     with torch.device("meta"):
         model = Transformer(preset(name))
