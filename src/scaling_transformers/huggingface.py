@@ -14,9 +14,8 @@ _PLAIN = {
 }
 _GATED = {"silu": "swiglu", "swish": "swiglu", "gelu": "geglu"}
 _ROPE_THETA = {"llama": 10_000.0, "mistral": 10_000.0, "mixtral": 1_000_000.0}  # where the file is silent
-_SWITCHES: dict[
-    str, dict[str, Any]
-] = {  # what changes the sums that the model does, and the one value that `TransformerConfig` covers
+# What changes the sums that the model does, and the one value that `TransformerConfig` covers.
+_SWITCHES: dict[str, dict[str, Any]] = {
     "gpt2": {
         "scale_attn_weights": True,
         "scale_attn_by_inverse_layer_idx": False,
