@@ -11,7 +11,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from scaling_transformers import TransformerConfig, preset
-from scaling_transformers.accounting import count_parameters, kv_cache_bytes, training_memory
+from scaling_transformers.accounting import (
+    count_parameters,
+    kv_cache_bytes,
+    latent_cache_bytes,
+    training_memory,
+)
 from scaling_transformers.model import Transformer
 
 
@@ -261,3 +266,63 @@ def test_single_precision_adam_holds_what_the_optimizer_of_torch_holds():
 def test_what_no_training_step_can_be_is_refused(changes, name):
     with pytest.raises(ValueError, match=name):
         training_memory(**{"config": preset("gpt2"), "batch": 1, "seq_len": 8, **changes})
+
+
+@given(
+    n_layer=st.integers(1, 3), batch=st.integers(1, 3), seq_len=st.integers(1, 8), n_head=st.integers(1, 3)
+)
+@settings(deadline=None, max_examples=15)
+def test_the_latent_cache_of_transformers_takes_as_many_bytes(n_layer, batch, seq_len, n_head):
+    published = transformers.DeepseekV2Config(
+        vocab_size=7,
+        hidden_size=12,
+        intermediate_size=8,
+        num_hidden_layers=n_layer,
+        first_k_dense_replace=n_layer,
+        num_attention_heads=n_head,
+        num_key_value_heads=n_head,
+        q_lora_rank=None,
+        kv_lora_rank=6,
+        qk_nope_head_dim=4,
+        qk_rope_head_dim=2,
+        v_head_dim=5,
+        max_position_embeddings=8,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    model = transformers.DeepseekV2ForCausalLM(published)
+    with torch.no_grad():
+        cache = model(torch.zeros(batch, seq_len, dtype=torch.int64), use_cache=True).past_key_values
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    sizes = {"n_layer": n_layer, "batch": batch, "seq_len": seq_len, "d_latent": 6, "d_rotary": 2}
+    assert latent_cache_bytes(**sizes, bytes_per_element=4) == held
+
+
+def test_deepseek_v2_keeps_as_much_as_grouped_heads_with_two_and_a_quarter_groups():
+    """DeepSeek-AI 2024 (DeepSeek-V2), section 2.1.4: latent and rotary key are 4.5 heads wide together."""
+    latent = latent_cache_bytes(n_layer=60, d_latent=512, d_rotary=64, batch=3, seq_len=100)
+    one_group = TransformerConfig(60, 5120, 128, vocab_size=1, n_ctx=100, n_kv_head=1, d_head=128)
+    assert latent == 2.25 * kv_cache_bytes(one_group, batch=3, seq_len=100)
+
+
+def test_without_rotary_key_only_the_latent_is_kept_and_half_a_byte_is_rounded_up():
+    sizes = {"n_layer": 1, "d_latent": 3, "d_rotary": 0, "batch": 1, "seq_len": 1}
+    assert latent_cache_bytes(**sizes, bytes_per_element=0.5) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"n_layer": 0}, "n_layer must be a whole number of at least 1; got 0"),
+        ({"d_latent": 0}, "d_latent must be a whole number of at least 1; got 0"),
+        ({"d_rotary": -1}, "d_rotary must be a whole number of at least 0; got -1"),
+        ({"d_rotary": 2.0}, "d_rotary must be a whole number of at least 0; got 2.0"),
+        ({"batch": True}, "batch must be a whole number"),
+        ({"seq_len": 1.5}, "seq_len must be a whole number"),
+        ({"bytes_per_element": 0}, "bytes_per_element must be a positive finite number"),
+    ],
+)
+def test_what_no_latent_cache_can_be_is_refused(changes, name):
+    sizes = {"n_layer": 2, "d_latent": 4, "d_rotary": 2, "batch": 1, "seq_len": 8}
+    with pytest.raises(ValueError, match=name):
+        latent_cache_bytes(**{**sizes, **changes})

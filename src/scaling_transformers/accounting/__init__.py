@@ -6,7 +6,12 @@ from scaling_transformers.accounting.flops import (
     forward_flops,
     training_flops,
 )
-from scaling_transformers.accounting.memory import TrainingMemory, kv_cache_bytes, training_memory
+from scaling_transformers.accounting.memory import (
+    TrainingMemory,
+    kv_cache_bytes,
+    latent_cache_bytes,
+    training_memory,
+)
 from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
 
 __all__ = [
@@ -17,6 +22,7 @@ __all__ = [
     "count_parameters",
     "forward_flops",
     "kv_cache_bytes",
+    "latent_cache_bytes",
     "training_flops",
     "training_memory",
 ]

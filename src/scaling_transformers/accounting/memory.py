@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 from scaling_transformers.accounting._inputs import (
     require_config,
@@ -154,3 +155,43 @@ def training_memory(
         optimizer=math.ceil(state * n_params),
         activations=math.ceil(batch * (config.n_layer * layer + ends)),
     )
+
+
+def latent_cache_bytes(
+    *, n_layer: int, d_latent: int, d_rotary: int, batch: int, seq_len: int, bytes_per_element: float = 2
+) -> int:
+    """Bytes that latent attention keeps of ``batch`` texts of ``seq_len`` tokens.
+
+    One latent vector and one rotary key a token and layer, however many heads read them.
+
+    Parameters
+    ----------
+    d_latent, d_rotary : int
+        Widths of the latent vector and of the rotary key; ``d_rotary`` is 0 without rotary positions.
+    batch, seq_len : int
+        Texts, and tokens read or written so far in each.
+    bytes_per_element : float
+        2 for bfloat16, 4 for float32, 0.5 for 4 bits.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive (``d_rotary``: negative).
+
+    Examples
+    --------
+    A token of DeepSeek-V2, and how much more its 128 heads of width 128 would keep as keys and values:
+
+    >>> latent = latent_cache_bytes(n_layer=60, d_latent=512, d_rotary=64, batch=1, seq_len=1)
+    >>> keys_and_values = 2 * 60 * 128 * 128 * 2
+    >>> latent, round(keys_and_values / latent)
+    (69120, 57)
+
+    Source: DeepSeek-AI 2024 (DeepSeek-V2), section 2.1.4, table 1; sizes: section 3.1.2.
+    """
+    n_layer, d_latent = require_count(n_layer, name="n_layer"), require_count(d_latent, name="d_latent")
+    batch, seq_len = require_count(batch, name="batch"), require_count(seq_len, name="seq_len")
+    if isinstance(d_rotary, bool) or not isinstance(d_rotary, Integral) or d_rotary < 0:
+        raise ValueError(f"d_rotary must be a whole number of at least 0; got {d_rotary!r}")
+    n_element = n_layer * batch * seq_len * (d_latent + int(d_rotary))
+    return math.ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element"))

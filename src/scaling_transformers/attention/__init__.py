@@ -7,6 +7,8 @@ tensor comes in.
 from scaling_transformers.attention.core import attention_weights, scaled_dot_product_attention, softmax
 from scaling_transformers.attention.flash import flash_attention
 from scaling_transformers.attention.heads import merge_heads, multi_head_attention, split_heads
+from scaling_transformers.attention.latent import latent_attention
+from scaling_transformers.attention.linear import linear_attention, linear_attention_step
 from scaling_transformers.attention.masks import causal_mask, padding_mask, window_mask
 from scaling_transformers.attention.positions import (
     alibi_bias,
@@ -34,6 +36,9 @@ __all__ = [
     "causal_mask",
     "flash_attention",
     "induction_score",
+    "latent_attention",
+    "linear_attention",
+    "linear_attention_step",
     "merge_heads",
     "multi_head_attention",
     "offset_score",

@@ -172,12 +172,16 @@ def _exponentials(xp: Any, scores: Array, *, axis: int, in_place: bool = False) 
     top = xp.max(scores, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0.0)  # a row wholly forbidden: exp(-inf - 0) = 0
     with np.errstate(over="ignore"):  # a difference below the range is minus infinity: weight 0
-        if in_place and isinstance(scores, np.ndarray):
-            exponentials = np.exp(np.subtract(scores, top, out=scores), out=scores)
-        else:
-            exponentials = xp.exp(scores - top)
+        exponentials = exponentials_above(xp, scores, top) if in_place else xp.exp(scores - top)
     total = xp.sum(exponentials, axis=axis, keepdims=True)
     return exponentials, xp.where(total > 0, total, 1.0)
+
+
+def exponentials_above(xp: Any, scores: Array, top: Array) -> Array:
+    """``exp(scores - top)``; NumPy writes it over the scores, torch keeps them for the gradient."""
+    if isinstance(scores, np.ndarray):
+        return np.exp(np.subtract(scores, top, out=scores), out=scores)
+    return xp.exp(scores - top)
 
 
 def _torch_kernel(

@@ -16,8 +16,8 @@ from scaling_transformers.attention._inputs import (
     require_range,
     working_dtype,
 )
-from scaling_transformers.attention.core import apply_mask
-from scaling_transformers.attention.masks import key_offsets, require_count
+from scaling_transformers.attention.core import apply_mask, exponentials_above
+from scaling_transformers.attention.masks import places, require_count
 
 
 def flash_attention(
@@ -41,7 +41,8 @@ def flash_attention(
     q, k, v, mask, is_causal, scale
         As for `scaled_dot_product_attention`.
     block_size : int
-        Side of a tile, in tokens. Extra memory is ``block_size**2`` scores a head.
+        Side of a tile, in tokens. Extra memory is ``block_size**2`` scores a head; by default 256 KiB in
+        float32, so that a processor core holds them in its second-level cache.
 
     Returns, raises: as `scaled_dot_product_attention`.
 
@@ -96,7 +97,8 @@ def _one_query_tile(
         new_top = xp.maximum(top, xp.max(scores, axis=-1, keepdims=True))
         finite_top = xp.where(xp.isfinite(new_top), new_top, 0.0)  # nothing allowed yet: all weights stay 0
         with np.errstate(over="ignore"):  # a difference below the range is minus infinity: weight 0
-            exponentials, correction = xp.exp(scores - finite_top), xp.exp(top - finite_top)
+            exponentials = exponentials_above(xp, scores, finite_top)
+            correction = xp.exp(top - finite_top)
         total = total * correction + xp.sum(exponentials, axis=-1, keepdims=True)
         out = out * correction + exponentials @ xp.astype(v[..., columns, :], q.dtype, copy=False)
         top = new_top
@@ -107,8 +109,8 @@ def _causal_tile(q: Array, is_causal: bool, rows: slice, columns: slice) -> Arra
     """The causal mask of one tile, or None where every key comes before every query."""
     if not is_causal or columns.stop <= rows.start + 1:
         return None
-    offsets = key_offsets(rows.stop - rows.start, columns.stop - columns.start, like=q)
-    return offsets <= rows.start - columns.start
+    queries, keys = places(rows.stop - rows.start, columns.stop - columns.start, like=q)
+    return keys + columns.start <= queries + rows.start
 
 
 def _tile_of(mask: Array | None, rows: slice, columns: slice) -> Array | None:

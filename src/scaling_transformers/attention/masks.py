@@ -16,12 +16,18 @@ def require_count(*, least: int = 1, **counts: Any) -> None:
             raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
 
 
-def key_offsets(n_q: int, n_k: int, *, like: Array | None = None) -> Array:
-    """``j - i`` for query ``i`` and key ``j``, shape (n_q, n_k); library and device as of ``like``."""
+def places(n_q: int, n_k: int, *, like: Array | None = None) -> tuple[Array, Array]:
+    """Places of the queries, shape (n_q, 1), and of the keys, (1, n_k); library and device as of ``like``."""
     require_count(n_q=n_q, n_k=n_k)
     xp = np if like is None else namespace(like=like)
-    place = {} if xp is np or like is None else {"device": like.device}
-    return xp.arange(n_k, **place)[None, :] - xp.arange(n_q, **place)[:, None]
+    device = {} if xp is np or like is None else {"device": like.device}
+    return xp.arange(n_q, **device)[:, None], xp.arange(n_k, **device)[None, :]
+
+
+def key_offsets(n_q: int, n_k: int, *, like: Array | None = None) -> Array:
+    """``j - i`` for query ``i`` and key ``j``, shape (n_q, n_k); library and device as of ``like``."""
+    queries, keys = places(n_q, n_k, like=like)
+    return keys - queries
 
 
 def causal_mask(n_q: int, n_k: int | None = None, *, like: Array | None = None) -> Array:
@@ -43,7 +49,8 @@ def causal_mask(n_q: int, n_k: int | None = None, *, like: Array | None = None) 
     >>> causal_mask(3).astype(int).tolist()
     [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
     """
-    return key_offsets(n_q, n_q if n_k is None else n_k, like=like) <= 0
+    queries, keys = places(n_q, n_q if n_k is None else n_k, like=like)
+    return keys <= queries  # no difference in between: it would take eight times the memory of the mask
 
 
 def window_mask(n_q: int, n_k: int | None = None, *, window: int, like: Array | None = None) -> Array:
