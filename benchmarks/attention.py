@@ -126,6 +126,13 @@ def main() -> None:
         )
 
     q, k, v = generator.normal(size=(3, 8192, D_HEAD)).astype(np.float32)
+    for is_causal in (False, True):
+        time_row(
+            f"time, flash{', causal' * is_causal}, n = 8192, peer: plain",
+            partial(flash_attention, q, k, v, is_causal=is_causal),
+            partial(scaled_dot_product_attention, q, k, v, is_causal=is_causal),
+            target=1.0,
+        )
     tiled = peak_bytes(partial(flash_attention, q, k, v))
     plain = peak_bytes(partial(scaled_dot_product_attention, q, k, v))
     row(
