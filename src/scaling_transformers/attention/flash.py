@@ -28,7 +28,7 @@ def flash_attention(
     mask: Array | None = None,
     is_causal: bool = False,
     scale: float | None = None,
-    block_size: int = 256,
+    block_size: int = 384,
 ) -> Array:
     """`scaled_dot_product_attention` with memory linear in the number of tokens; exact up to rounding.
 
@@ -41,8 +41,8 @@ def flash_attention(
     q, k, v, mask, is_causal, scale
         As for `scaled_dot_product_attention`.
     block_size : int
-        Side of a tile, in tokens. Extra memory is ``block_size**2`` scores a head; by default 256 KiB in
-        float32, so that a processor core holds them in its second-level cache.
+        Side of a tile, in tokens. Extra memory is ``block_size**2`` scores a head; by default 0.6 MB in
+        float32, which a processor core holds in its second-level cache.
 
     Returns, raises: as `scaled_dot_product_attention`.
 

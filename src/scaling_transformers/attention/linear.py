@@ -19,9 +19,7 @@ from scaling_transformers.attention._inputs import (
 from scaling_transformers.attention.masks import require_count
 
 
-def linear_attention(
-    q: Array, k: Array, v: Array, *, is_causal: bool = False, block_size: int = 128
-) -> Array:
+def linear_attention(q: Array, k: Array, v: Array, *, is_causal: bool = False, block_size: int = 64) -> Array:
     """Mean of the values, weighted by ``phi(q) . phi(k)`` in place of ``exp(q . k)``; ``phi = elu + 1``.
 
     All weights share the factor ``phi(q)``, so the sums over keys are formed once and serve every query:
