@@ -6,6 +6,13 @@ from scaling_transformers.accounting.flops import (
     forward_flops,
     training_flops,
 )
+from scaling_transformers.accounting.history import (
+    Growth,
+    TrainingRun,
+    exponential_growth,
+    record_runs,
+    training_runs,
+)
 from scaling_transformers.accounting.memory import (
     TrainingMemory,
     kv_cache_bytes,
@@ -16,13 +23,18 @@ from scaling_transformers.accounting.parameters import ParameterCount, count_par
 
 __all__ = [
     "FlopCount",
+    "Growth",
     "ParameterCount",
     "TrainingMemory",
+    "TrainingRun",
     "chinchilla_forward_flops",
     "count_parameters",
+    "exponential_growth",
     "forward_flops",
     "kv_cache_bytes",
     "latent_cache_bytes",
+    "record_runs",
     "training_flops",
     "training_memory",
+    "training_runs",
 ]
