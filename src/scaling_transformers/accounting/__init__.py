@@ -1,5 +1,6 @@
 """What a model costs, from its config alone: parameters, operations, memory. No model is built."""
 
+from scaling_transformers.accounting.accelerators import Accelerator, accelerator, accelerators
 from scaling_transformers.accounting.flops import (
     FlopCount,
     chinchilla_forward_flops,
@@ -10,9 +11,12 @@ from scaling_transformers.accounting.memory import TrainingMemory, kv_cache_byte
 from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
 
 __all__ = [
+    "Accelerator",
     "FlopCount",
     "ParameterCount",
     "TrainingMemory",
+    "accelerator",
+    "accelerators",
     "chinchilla_forward_flops",
     "count_parameters",
     "forward_flops",
