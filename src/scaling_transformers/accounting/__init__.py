@@ -9,9 +9,11 @@ from scaling_transformers.accounting.flops import (
 )
 from scaling_transformers.accounting.memory import TrainingMemory, kv_cache_bytes, training_memory
 from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
+from scaling_transformers.accounting.variation import ConfigArray, vary
 
 __all__ = [
     "Accelerator",
+    "ConfigArray",
     "FlopCount",
     "ParameterCount",
     "TrainingMemory",
@@ -23,4 +25,5 @@ __all__ = [
     "kv_cache_bytes",
     "training_flops",
     "training_memory",
+    "vary",
 ]
