@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scaling_transformers import TransformerConfig, preset
 from scaling_transformers.accounting import (
+    arithmetic_intensity,
     chinchilla_forward_flops,
     count_parameters,
     forward_flops,
@@ -86,8 +87,8 @@ def numbers(count):
     if not hasattr(count, "__dataclass_fields__"):
         return {"": count}
     flat = {name: value for name, value in vars(count).items() if not isinstance(value, dict)}
-    parts = [value for value in vars(count).values() if isinstance(value, dict)]
-    return flat | {f"part {name}": value for part in parts for name, value in part.items()}
+    parts = {field: value for field, value in vars(count).items() if isinstance(value, dict)}
+    return flat | {f"{field} {name}": value for field, by in parts.items() for name, value in by.items()}
 
 
 @given(variation=variations(), batch=st.integers(1, 3), seq_len=st.integers(1, 9), data=st.data())
@@ -121,6 +122,8 @@ def test_many_configs_count_as_each_of_them_alone(variation, batch, seq_len, dat
             "dropout": data.draw(st.booleans()),
         },
     }
+    new = seq_len if config.kind == "encoder" else data.draw(st.integers(1, seq_len))
+    counts[arithmetic_intensity] = {"batch": batch, "seq_len": seq_len, "n_new": new}
     if config.kind == "decoder":
         counts[kv_cache_bytes] = {"batch": batch, "seq_len": seq_len, "bytes_per_element": 0.5}
     for count, options in counts.items():

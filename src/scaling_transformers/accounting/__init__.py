@@ -1,4 +1,4 @@
-"""What a model costs, from its config alone: parameters, operations, memory. No model is built."""
+"""What a model costs, from its config alone: parameters, operations, memory, traffic. No model is built."""
 
 from scaling_transformers.accounting.accelerators import Accelerator, accelerator, accelerators
 from scaling_transformers.accounting.flops import (
@@ -9,20 +9,34 @@ from scaling_transformers.accounting.flops import (
 )
 from scaling_transformers.accounting.memory import TrainingMemory, kv_cache_bytes, training_memory
 from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
+from scaling_transformers.accounting.roofline import (
+    MeasuredRoofline,
+    Traffic,
+    arithmetic_intensity,
+    attainable_flops,
+    least_seconds,
+    measure_roofline,
+)
 from scaling_transformers.accounting.variation import ConfigArray, vary
 
 __all__ = [
     "Accelerator",
     "ConfigArray",
     "FlopCount",
+    "MeasuredRoofline",
     "ParameterCount",
+    "Traffic",
     "TrainingMemory",
     "accelerator",
     "accelerators",
+    "arithmetic_intensity",
+    "attainable_flops",
     "chinchilla_forward_flops",
     "count_parameters",
     "forward_flops",
     "kv_cache_bytes",
+    "least_seconds",
+    "measure_roofline",
     "training_flops",
     "training_memory",
     "vary",
