@@ -115,9 +115,10 @@ def test_the_experts_read_are_those_that_random_choices_hit(n_expert, n_active, 
     ranks = rng.random((10_000, tokens, n_expert)).argsort(axis=-1)  # a random order of experts a token
     hit = (ranks < n_active).any(axis=1).sum(axis=-1)
     config = TransformerConfig(1, 8, 1, 1, 100, d_ff=32, n_expert=n_expert, n_expert_active=n_active)
-    parts = arithmetic_intensity(config, batch=tokens, seq_len=1, bytes_per_element=1).bytes_by_part
-    n_read = (parts["feed_forward"] - tokens * n_active * 2 * (8 + 32)) / (2 * 8 * 32)
-    assert n_read == pytest.approx(hit.mean(), abs=5 * hit.std() / 100)
+    for shape in ({"batch": tokens, "seq_len": 1}, {"batch": 1, "seq_len": tokens}):
+        parts = arithmetic_intensity(config, **shape, bytes_per_element=1).bytes_by_part
+        n_read = (parts["feed_forward"] - tokens * n_active * 2 * (8 + 32)) / (2 * 8 * 32)
+        assert n_read == pytest.approx(hit.mean(), abs=5 * hit.std() / 100)
 
 
 def test_writing_is_bound_by_memory_and_reading_by_arithmetic():

@@ -171,6 +171,17 @@ def test_flops_beyond_the_largest_integer_do_not_wrap_around():
     assert flops[1] == pytest.approx(exact, rel=1e-14)
 
 
+def test_flops_of_absurd_sizes_do_not_wrap_around_either():
+    sizes = {"n_head": 2**40, "n_kv_head": 2**40, "d_head": 2**30}
+    many, config = vary(preset("gpt2"), **sizes), preset("gpt2").replace(**sizes)
+    for together, alone in (
+        (forward_flops(many, batch=1, seq_len=8), forward_flops(config, batch=1, seq_len=8)),
+        (chinchilla_forward_flops(many, seq_len=8), chinchilla_forward_flops(config, seq_len=8)),
+    ):
+        assert together.total == pytest.approx(alone.total, rel=1e-14)
+    assert kv_cache_bytes(many, batch=1, seq_len=8) == kv_cache_bytes(config, batch=1, seq_len=8)
+
+
 def test_more_parameters_than_an_integer_holds_are_refused():
     many = vary(preset("gpt2"), d_ff=[3072, 2**53], n_expert=[[1], [8]])
     with pytest.raises(ValueError, match=r"fewer than 2\*\*63 parameters"):
@@ -223,6 +234,23 @@ def test_a_config_array_survives_a_copy_and_answers_for_no_method_of_one_config(
 def test_what_cannot_vary_is_refused_by_its_name(sizes, message):
     with pytest.raises(ValueError, match=message):
         vary(preset("gpt2"), **sizes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes", "message"),
+    [
+        ({}, {"n_expert_active": [1, 2]}, "n_expert_active must be at most n_expert=1; got 2"),
+        ({}, {"n_kv_head": [4, 5]}, "n_kv_head must divide n_head=12; got 5"),
+        ({}, {"n_token_type": [0, -1]}, "n_token_type must be a whole number of at least 0; got -1"),
+        ({}, {"window": [4, 0]}, "window must be a whole number of at least 1; got 0"),
+        ({"position": "rotary"}, {"d_head": [64, 63]}, "d_head must be even"),
+        ({"position": "rotary"}, {"d_model": [768, 12]}, "d_head must be even"),
+        ({"position": "sinusoidal", "d_head": 32}, {"d_model": [768, 13]}, "d_model must be even"),
+    ],
+)
+def test_each_rule_of_one_config_holds_for_many(changes, sizes, message):
+    with pytest.raises(ValueError, match=rf"{message}.*the first of 1 impossible .* at index \(1,\)"):
+        vary(preset("gpt2").replace(**changes), **sizes)
 
 
 def test_only_one_config_can_be_varied():
