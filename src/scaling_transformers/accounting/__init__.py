@@ -7,6 +7,13 @@ from scaling_transformers.accounting.flops import (
     forward_flops,
     training_flops,
 )
+from scaling_transformers.accounting.history import (
+    Growth,
+    TrainingRun,
+    exponential_growth,
+    record_runs,
+    training_runs,
+)
 from scaling_transformers.accounting.memory import TrainingMemory, kv_cache_bytes, training_memory
 from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
 from scaling_transformers.accounting.roofline import (
@@ -23,21 +30,26 @@ __all__ = [
     "Accelerator",
     "ConfigArray",
     "FlopCount",
+    "Growth",
     "MeasuredRoofline",
     "ParameterCount",
     "Traffic",
     "TrainingMemory",
+    "TrainingRun",
     "accelerator",
     "accelerators",
     "arithmetic_intensity",
     "attainable_flops",
     "chinchilla_forward_flops",
     "count_parameters",
+    "exponential_growth",
     "forward_flops",
     "kv_cache_bytes",
     "least_seconds",
     "measure_roofline",
+    "record_runs",
     "training_flops",
     "training_memory",
+    "training_runs",
     "vary",
 ]
