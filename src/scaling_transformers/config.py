@@ -149,6 +149,18 @@ class TransformerConfig:
         unknown = sorted(set(changes) - set(fields))
         if unknown:
             raise ValueError(f"unknown field {unknown[0]!r}; the fields are {tuple(fields)}")
+        for name in self.derived_fields():
+            fields[name] = None
+        return TransformerConfig(**{**fields, **changes})
+
+    def derived_fields(self) -> tuple[str, ...]:
+        """Names of the fields that stand at the default that follows from other fields.
+
+        Examples
+        --------
+        >>> TransformerConfig(12, 768, 12, 50257, 1024, d_ff=2048).derived_fields()
+        ('n_kv_head', 'd_head', 'qkv_bias')
+        """
         defaults = {
             "n_kv_head": self.n_head,
             "d_head": self.d_model // self.n_head,
@@ -157,10 +169,7 @@ class TransformerConfig:
         }
         if self.d_model % self.n_head:
             del defaults["d_head"]  # it was given, for no default exists
-        for name in defaults:
-            if fields[name] == defaults[name]:
-                fields[name] = None
-        return TransformerConfig(**{**fields, **changes})
+        return tuple(name for name, default in defaults.items() if getattr(self, name) == default)
 
     @classmethod
     def from_huggingface(cls, published: Mapping[str, Any]) -> TransformerConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from scaling_transformers._names import unknown_name
 from scaling_transformers.config import TransformerConfig
 
 _LLAMA = {
@@ -47,11 +48,7 @@ def preset(name: str) -> TransformerConfig:
     """
     rows = _read_rows()
     if not isinstance(name, str) or name not in rows:
-        from difflib import get_close_matches
-
-        near = get_close_matches(str(name).lower(), rows, n=5, cutoff=0.6)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"the names are {tuple(rows)}"
-        raise ValueError(f"name must be that of a preset; got {name!r}; {hint}")
+        raise unknown_name(name, rows, what="a preset")
     row = rows[name]
     fields: dict[str, Any] = {field: int(row[field]) for field in _COUNTS if row[field]}
     fields |= {field: float(row[field]) for field in ("rope_theta", "norm_eps") if row[field]}

@@ -5,28 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling_transformers.accounting._inputs import (
+    Config,
+    Number,
+    Whole,
+    least,
+    require_all_positive,
     require_config,
     require_count,
     require_length,
     require_positive,
+    result,
+    result_shape,
 )
 from scaling_transformers.accounting.parameters import count_parameters
-from scaling_transformers.config import TransformerConfig
+from scaling_transformers.accounting.variation import ConfigArray
 
 CONVENTIONS = ("exact", "6nd", "chinchilla")
 
 
 @dataclass(frozen=True)
 class FlopCount:
-    """Numbers of floating-point operations: ``total``, and ``by_part``, whose values sum to it."""
+    """Numbers of floating-point operations: ``total``, and ``by_part``, whose values sum to it.
 
-    total: int
-    by_part: dict[str, int]
+    Ints of one config, arrays of many: float64, for the FLOPs of large models are beyond 2**63.
+    """
+
+    total: Whole
+    by_part: dict[str, Whole]
 
 
-def forward_flops(
-    config: TransformerConfig, *, batch: int, seq_len: int, causal_skip: bool = False
-) -> FlopCount:
+def forward_flops(config: Config, *, batch: Whole, seq_len: Whole, causal_skip: bool = False) -> FlopCount:
     """FLOPs of the matrix products in one pass over ``batch`` texts of ``seq_len`` tokens.
 
     A product of an (m, k) with a (k, n) matrix counts 2 m k n. Norms, softmax, activations, biases, rotations
@@ -63,33 +71,47 @@ def forward_flops(
     Source: Kaplan et al. 2020, table 1, with gates, grouped heads and experts added.
     """
     require_config(config)
-    batch, n = require_count(batch, name="batch"), require_length(seq_len, config)
+    batch, n = require_count(batch, name="batch", config=config), require_length(seq_len, config)
     if not isinstance(causal_skip, bool):
         raise ValueError(f"causal_skip must be True or False; got {causal_skip!r}")
-    d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     pairs = _causal_pairs(n, config.window) if causal_skip and config.kind == "decoder" else n * n
+    shape = result_shape(config, batch=batch, seq_len=n)
+    return _total(flops_by_part(config, batch=batch, n_new=n, pairs=pairs), shape)
+
+
+def flops_by_part(config: Config, *, batch: Whole, n_new: Whole, pairs: Whole) -> dict[str, Whole]:
+    """FLOPs of a pass over ``n_new`` tokens of each text, whose queries meet keys in ``pairs`` pairs."""
+    if isinstance(config, ConfigArray):
+        config = config.as_floats()
+    d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     n_matrix = 3 if config.activation in ("swiglu", "geglu") else 2
     layer = {
-        "query_key_value": 2 * n * d * (d_query + 2 * d_key),
+        "query_key_value": 2 * n_new * d * (d_query + 2 * d_key),
         "scores": 2 * pairs * d_query,
         "values": 2 * pairs * d_query,
-        "output": 2 * n * d_query * d,
-        "feed_forward": 2 * n * n_matrix * config.n_expert_active * d * config.d_ff,
-        "router": 2 * n * d * config.n_expert if config.n_expert > 1 else 0,
+        "output": 2 * n_new * d_query * d,
+        "feed_forward": 2 * n_new * n_matrix * config.n_expert_active * d * config.d_ff,
+        "router": 2 * n_new * d * config.n_expert * (config.n_expert > 1),
     }
     parts = {name: batch * config.n_layer * flops for name, flops in layer.items()}
-    parts["unembedding"] = batch * 2 * n * d * config.vocab_size
+    parts["unembedding"] = batch * 2 * n_new * d * config.vocab_size
     parts["pooler"] = batch * 2 * d * d if config.pooler else 0
+    return parts
+
+
+def _total(parts: dict[str, Whole], shape: tuple[int, ...] | None) -> FlopCount:
+    if shape is not None:
+        parts = {name: result(flops, shape) for name, flops in parts.items()}
     return FlopCount(sum(parts.values()), parts)
 
 
-def _causal_pairs(n: int, window: int | None) -> int:
+def _causal_pairs(n: Whole, window: Whole | None) -> Whole:
     """Pairs of a query with itself or a key before it, at most ``window`` keys to a query."""
-    reach = n if window is None else min(window, n)
+    reach = n if window is None else least(n, window)
     return reach * (reach + 1) // 2 + (n - reach) * reach
 
 
-def chinchilla_forward_flops(config: TransformerConfig, *, seq_len: int) -> FlopCount:
+def chinchilla_forward_flops(config: Config, *, seq_len: Whole) -> FlopCount:
     """FLOPs of one pass over one text, by the counting of the Chinchilla paper.
 
     Unlike `forward_flops` it counts the embedding as a product with one-hot vectors, and the softmax as 3
@@ -106,14 +128,16 @@ def chinchilla_forward_flops(config: TransformerConfig, *, seq_len: int) -> Flop
     """
     parts = dict(forward_flops(config, batch=1, seq_len=seq_len).by_part)
     del parts["pooler"]
-    parts["embedding"] = 2 * seq_len * config.vocab_size * config.d_model
-    parts["softmax"] = config.n_layer * 3 * config.n_head * seq_len**2
-    return FlopCount(sum(parts.values()), parts)
+    n, shape = require_length(seq_len, config), result_shape(config, seq_len=seq_len)
+    sizes = config.as_floats() if isinstance(config, ConfigArray) else config
+    parts["embedding"] = 2 * n * sizes.vocab_size * sizes.d_model
+    parts["softmax"] = sizes.n_layer * 3 * sizes.n_head * n**2
+    return _total(parts, shape)
 
 
 def training_flops(
-    config: TransformerConfig, *, n_tokens: float, seq_len: int | None = None, convention: str = "exact"
-) -> float:
+    config: Config, *, n_tokens: Number, seq_len: Whole | None = None, convention: str = "exact"
+) -> Number:
     """FLOPs of training on ``n_tokens`` tokens, in texts of ``seq_len``.
 
     Parameters
@@ -130,7 +154,7 @@ def training_flops(
 
     Returns
     -------
-    float
+    float, or of many configs an array
 
     Raises
     ------
@@ -147,15 +171,18 @@ def training_flops(
     Source: Kaplan et al. 2020, section 2.1 (6ND); Hoffmann et al. 2022, appendix F.
     """
     require_config(config)
-    n_tokens = require_positive(n_tokens, name="n_tokens")
-    seq_len = require_length(config.n_ctx if seq_len is None else seq_len, config)
+    check = require_all_positive if isinstance(config, ConfigArray) else require_positive
+    n_tokens = check(n_tokens, name="n_tokens")
+    seq_len = config.n_ctx if seq_len is None else seq_len
+    length = require_length(seq_len, config)
+    shape = result_shape(config, seq_len=seq_len, n_tokens=n_tokens)
     if convention == "6nd":
         count = count_parameters(config)
-        return 6.0 * (count.active - count.embedding) * n_tokens
+        return result(6.0 * (count.active - count.embedding) * n_tokens, shape)
     if convention == "exact":
         forward = forward_flops(config, batch=1, seq_len=seq_len)
     elif convention == "chinchilla":
         forward = chinchilla_forward_flops(config, seq_len=seq_len)
     else:
         raise ValueError(f"convention must be one of {CONVENTIONS}; got {convention!r}")
-    return 3.0 * forward.total * (n_tokens / seq_len)
+    return result(3.0 * forward.total * (n_tokens / length), shape)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from numbers import Integral
 
 from scaling_transformers.accounting._inputs import (
+    Config,
+    Whole,
+    ceil,
+    least,
     require_config,
     require_count,
     require_length,
     require_positive,
+    result,
+    result_shape,
 )
 from scaling_transformers.accounting.parameters import count_parameters
-from scaling_transformers.config import TransformerConfig
+from scaling_transformers.accounting.variation import ConfigArray
 
 CHECKPOINTING = ("none", "selective", "full")
 
@@ -22,9 +27,7 @@ CHECKPOINTING = ("none", "selective", "full")
 _N_HIDDEN = {"relu": 1, "gelu": 2, "gelu_tanh": 2, "swiglu": 4, "geglu": 4}
 
 
-def kv_cache_bytes(
-    config: TransformerConfig, *, batch: int, seq_len: int, bytes_per_element: float = 2
-) -> int:
+def kv_cache_bytes(config: Config, *, batch: Whole, seq_len: Whole, bytes_per_element: float = 2) -> Whole:
     """Bytes of the keys and values that a decoder keeps of ``batch`` texts of ``seq_len`` tokens.
 
     Two vectors of ``n_kv_head * d_head`` a token and layer; a window keeps its last ``window`` tokens only.
@@ -55,32 +58,38 @@ def kv_cache_bytes(
         raise ValueError(
             "config must have kind='decoder'; got kind='encoder', which keeps no keys and values"
         )
-    batch, length = require_count(batch, name="batch"), require_length(seq_len, config)
-    kept = length if config.window is None else min(length, config.window)
-    n_element = 2 * config.n_layer * batch * kept * config.n_kv_head * config.d_head
-    return math.ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element"))
+    batch, length = require_count(batch, name="batch", config=config), require_length(seq_len, config)
+    element = require_positive(bytes_per_element, name="bytes_per_element")
+    shape = result_shape(config, batch=batch, seq_len=length)
+    sizes = config.as_floats() if isinstance(config, ConfigArray) else config
+    kept = length if sizes.window is None else least(length, sizes.window)
+    n_element = 2 * sizes.n_layer * batch * kept * sizes.n_kv_head * sizes.d_head
+    return result(ceil(n_element * element), shape)
 
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes held at the end of a forward pass: ``weights``, ``gradients``, ``optimizer``, ``activations``."""
+    """Bytes held at the end of a forward pass: ``weights``, ``gradients``, ``optimizer``, ``activations``.
 
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
+    Ints of one config, arrays (float64) of many.
+    """
+
+    weights: Whole
+    gradients: Whole
+    optimizer: Whole
+    activations: Whole
 
     @property
-    def total(self) -> int:
+    def total(self) -> Whole:
         """Sum of the four."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def training_memory(
-    config: TransformerConfig,
+    config: Config,
     *,
-    batch: int,
-    seq_len: int,
+    batch: Whole,
+    seq_len: Whole,
     bytes_per_element: float = 2,
     optimizer_bytes: float | None = None,
     checkpointing: str = "none",
@@ -125,7 +134,7 @@ def training_memory(
     dropout added; Rajbhandari et al. 2020 (ZeRO), section 3.1, for the states.
     """
     require_config(config)
-    batch, n = require_count(batch, name="batch"), require_length(seq_len, config)
+    batch, n = require_count(batch, name="batch", config=config), require_length(seq_len, config)
     element = require_positive(bytes_per_element, name="bytes_per_element")
     if optimizer_bytes is None:
         optimizer_bytes = 12 if element < 4 else 8
@@ -135,12 +144,14 @@ def training_memory(
     if not isinstance(dropout, bool):
         raise ValueError(f"dropout must be True or False; got {dropout!r}")
     n_params = count_parameters(config).total
+    shape = result_shape(config, batch=batch, seq_len=n)
+    config = config.as_floats() if isinstance(config, ConfigArray) else config
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     # of a token in a layer: both norms' inputs and outputs, queries and heads, keys and values, hidden layer
     vectors = 4 * d + 2 * d_query + 2 * d_key
     vectors += config.n_expert_active * _N_HIDDEN[config.activation] * config.d_ff
-    if config.n_expert > 1:  # what each expert reads and writes, and the router's probabilities
-        vectors += config.n_expert_active * 2 * d + config.n_expert
+    # and what each of several experts reads and writes, and the router's probabilities
+    vectors += (config.n_expert > 1) * (config.n_expert_active * 2 * d + config.n_expert)
     layer = n * (element * vectors + 2 * d * dropout)
     if checkpointing == "none":  # attention weights, and with dropout what is left of them, and the mask
         layer += n * n * config.n_head * (element + dropout * (element + 1))
@@ -150,10 +161,10 @@ def training_memory(
     ends = n * (element * d * (1 + one_norm_more) + 4 * config.vocab_size + d * dropout)
     ends += 2 * element * d * config.pooler  # the first token, before and after
     return TrainingMemory(
-        weights=math.ceil(element * n_params),
-        gradients=math.ceil(element * n_params),
-        optimizer=math.ceil(state * n_params),
-        activations=math.ceil(batch * (config.n_layer * layer + ends)),
+        weights=result(ceil(element * n_params), shape),
+        gradients=result(ceil(element * n_params), shape),
+        optimizer=result(ceil(state * n_params), shape),
+        activations=result(ceil(batch * (config.n_layer * layer + ends)), shape),
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling_transformers.accounting._inputs import require_config
-from scaling_transformers.config import TransformerConfig
+import numpy as np
+
+from scaling_transformers.accounting._inputs import Config, Whole, require_config, result
+from scaling_transformers.accounting.variation import ConfigArray
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Numbers of parameters.
+    """Numbers of parameters: ints of one config, arrays (int64) of many.
 
     Attributes
     ----------
@@ -27,14 +29,14 @@ class ParameterCount:
         The parts sum to ``total``; a part that the model lacks is 0.
     """
 
-    total: int
-    active: int
-    embedding: int
-    non_embedding: int
-    by_part: dict[str, int]
+    total: Whole
+    active: Whole
+    embedding: Whole
+    non_embedding: Whole
+    by_part: dict[str, Whole]
 
 
-def count_parameters(config: TransformerConfig) -> ParameterCount:
+def count_parameters(config: Config) -> ParameterCount:
     """Count the parameters of the model that ``config`` describes.
 
     Equals to the last parameter `scaling_transformers.model.Transformer` and, for the families of
@@ -51,7 +53,7 @@ def count_parameters(config: TransformerConfig) -> ParameterCount:
     Raises
     ------
     ValueError
-        If ``config`` is not a `TransformerConfig`.
+        If ``config`` is neither a `TransformerConfig` nor many by `vary`, or a count is beyond 2**63.
 
     Examples
     --------
@@ -62,6 +64,27 @@ def count_parameters(config: TransformerConfig) -> ParameterCount:
     Source: Kaplan et al. 2020, table 1, with biases, norms, gates, grouped heads and experts added.
     """
     require_config(config)
+    if not isinstance(config, ConfigArray):
+        return _count(config)
+    most = float(np.max(_count(config.as_floats()).total))
+    if most >= 2**63:  # int64 would wrap around
+        raise ValueError(f"config must have fewer than 2**63 parameters; the largest has {most:.3g}")
+    count = _count(config)
+
+    def whole(value: Whole) -> Whole:
+        return result(value, config.shape, dtype=np.int64)
+
+    return ParameterCount(
+        whole(count.total),
+        whole(count.active),
+        whole(count.embedding),
+        whole(count.non_embedding),
+        {part: whole(value) for part, value in count.by_part.items()},
+    )
+
+
+def _count(config: Config) -> ParameterCount:
+    """The formulas, for one config and for many alike."""
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     bias, qkv_bias = int(config.bias), int(config.qkv_bias)
     tables = {
@@ -78,7 +101,7 @@ def count_parameters(config: TransformerConfig) -> ParameterCount:
     layers = {
         "attention": config.n_layer * attention,
         "feed_forward": config.n_layer * config.n_expert * expert,
-        "router": config.n_layer * config.n_expert * d if config.n_expert > 1 else 0,
+        "router": config.n_layer * config.n_expert * d * (config.n_expert > 1),
         "norms": n_norm * d * (1 + bias if config.norm == "layernorm" else 1),
         "pooler": (d + bias) * d if config.pooler else 0,
     }
