@@ -1,4 +1,4 @@
-"""What low-rank updates promise: nothing changes at first, they alone learn, and they fold into the weights."""
+"""What low-rank updates promise: no change at first, they alone learn, and they fold into the weights."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_a_block_that_layers_share_gets_one_update():
 def test_updates_learn_beside_quantised_weights():
     model = quantize_model(add_lora(make(), rank=2, targets=ALL), bits=4)
     losses = train(model, TEXT, n_step=60, batch=4, n=9, learning_rate=3e-2)
-    assert np.mean(losses[-5:]) < 0.9 * losses[0]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.05
     with pytest.raises(ValueError, match="model must have plain weights to merge into; those of 'query' are"):
         merge_lora(model)
 

@@ -51,9 +51,9 @@ def python_library(*, validation_share: float = 0.05) -> Corpus:
 def language_reference(*, validation_share: float = 0.2) -> Corpus:
     """The prose of Python's language reference, as this Python's own ``help()`` shows it.
 
-    A paragraph goes to validation when its hash falls below ``validation_share``. One that stands in several
-    places is kept once, so that none is in both parts. The file that holds the text is in the validation part
-    of `python_library`, so a model trained on that one's training part has not seen it.
+    A paragraph goes to validation when the hash of its words falls below ``validation_share``. One that
+    stands in several places is kept once, so that none is in both parts. The file that holds the text is in
+    the validation part of `python_library`: models trained on the training part of that have not seen it.
 
     Raises
     ------
@@ -61,10 +61,14 @@ def language_reference(*, validation_share: float = 0.2) -> Corpus:
         If ``validation_share`` is not between 0 and 1.
     """
     _require_share(validation_share)
-    paragraphs = [part for name in sorted(topics) for part in topics[name].split("\n\n") if part.strip()]
+    paragraphs: dict[str, str] = {}  # by their words: a copy may be indented otherwise
+    for topic in sorted(topics):
+        for paragraph in topics[topic].split("\n\n"):
+            paragraphs.setdefault(" ".join(paragraph.split()), paragraph.strip("\n"))
+    paragraphs.pop("", None)
     parts: dict[bool, list[bytes]] = {False: [], True: []}
-    for paragraph in dict.fromkeys(paragraphs):
-        parts[_draw(paragraph) < validation_share].append(paragraph.strip("\n").encode() + b"\n\n")
+    for words, paragraph in paragraphs.items():
+        parts[_draw(words) < validation_share].append(paragraph.encode() + b"\n\n")
     return _corpus(parts, name=f"language reference of Python {platform.python_version()}")
 
 
