@@ -53,8 +53,8 @@ class QuantizedWeight:
 def quantize(weight: NDArray[Any], *, bits: int, group_size: int | None = None) -> QuantizedWeight:
     """Round a matrix to multiples of a step, chosen so that the largest entry of a row or group fits.
 
-    The step is ``max |w| / (2**(bits - 1) - 1)``, so no entry is off by more than half of it. Zero stays
-    zero; with 2 bits only zero and plus and minus the largest entry are left.
+    The step is ``max |w| / (2**(bits - 1) - 1)``, so to rounding no entry is off by more than half of it.
+    Zero stays zero; with 2 bits only zero and plus and minus the largest entry are left.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def quantize(weight: NDArray[Any], *, bits: int, group_size: int | None = None) 
 
 def pack(codes: NDArray[np.int8], *, bits: int) -> NDArray[np.uint8]:
     """Whole numbers between ``-limit`` and ``limit = 2**(bits - 1) - 1``, in ``bits`` bits each."""
-    unsigned = (codes.ravel() + (2 ** (bits - 1) - 1)).astype(np.uint8)
+    unsigned = (codes.ravel().astype(np.int16) + 2 ** (bits - 1) - 1).astype(np.uint8)
     return np.packbits(np.unpackbits(unsigned[:, None], axis=1)[:, 8 - bits :])
 
 
