@@ -19,6 +19,7 @@ ATTEND = (
         ("import scaling_transformers.accounting", {"torch"}),
         ("import scaling_transformers.attention", {"torch"}),
         (ATTEND, {"torch"}),
+        ("import scaling_transformers.efficiency", {"torch"}),
     ],
 )
 def test_an_import_loads_nothing_heavy(code, absent):

@@ -1,10 +1,12 @@
 """What a corpus promises: the same split on every machine, and no file in both parts."""
 
 import sysconfig
+from pydoc_data.topics import topics
 
+import numpy as np
 import pytest
 
-from scaling_transformers.training import python_library
+from scaling_transformers.training import language_reference, python_library
 
 
 @pytest.fixture
@@ -73,3 +75,30 @@ def test_a_library_without_source_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
     with pytest.raises(ValueError, match="holds no source files"):
         python_library()
+
+
+def paragraphs_in(part):
+    return part.tobytes().decode().split("\n\n")[:-1]
+
+
+def test_every_paragraph_of_the_reference_is_in_one_part_alone_and_once():
+    corpus = language_reference(validation_share=0.3)
+    train, validation = paragraphs_in(corpus.train), paragraphs_in(corpus.validation)
+    words = [tuple(paragraph.split()) for paragraph in train + validation]
+    wanted = {tuple(part.split()) for topic in topics.values() for part in topic.split("\n\n")} - {()}
+    assert sorted(words) == sorted(wanted)
+    assert 0.2 < len(validation) / len(wanted) < 0.4
+
+
+def test_the_reference_is_no_training_text_of_the_library():
+    train, validation = python_library().train.tobytes(), python_library().validation.tobytes()
+    lines = {line for topic in topics.values() for line in topic.splitlines() if 60 <= len(line) <= 70}
+    plain = [line.encode() for line in lines if line.isascii() and not set(line) & set("'\"\\")]
+    assert np.mean([line in validation for line in plain]) > 0.1  # the file writes many lines in two pieces
+    assert np.mean([line in train for line in plain]) < 0.01  # the debugger's manual says some of it again
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_bad_share_of_the_reference_is_named(share):
+    with pytest.raises(ValueError, match="validation_share must lie between 0 and 1; got"):
+        language_reference(validation_share=share)
