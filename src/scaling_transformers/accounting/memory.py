@@ -205,4 +205,4 @@ def latent_cache_bytes(
     if isinstance(d_rotary, bool) or not isinstance(d_rotary, Integral) or d_rotary < 0:
         raise ValueError(f"d_rotary must be a whole number of at least 0; got {d_rotary!r}")
     n_element = n_layer * batch * seq_len * (d_latent + int(d_rotary))
-    return math.ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element"))
+    return ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element"))
