@@ -182,6 +182,9 @@ def sharing_losses(
     four layers and four times the same layer stands one layer: it holds as many parameters as the
     second, and computes less.
 
+    So short a run sees only the start of training: with more steps the models can change places, and another
+    number of threads, which rounds otherwise, can move a loss by more than ``loss_error``.
+
     Parameters
     ----------
     shared : sequence of (n_layer, group)
