@@ -24,7 +24,7 @@ def require_config(config: Config) -> None:
         )
 
 
-def require_count(value: Whole, *, name: str, config: Config) -> Whole:
+def require_count(value: Whole, *, name: str, config: Config | None = None) -> Whole:
     """``value`` as an int, or a `ValueError` unless it is a whole number of at least 1.
 
     With many configs also an array of such numbers, then as float64.
@@ -37,7 +37,7 @@ def require_count(value: Whole, *, name: str, config: Config) -> Whole:
             raise ValueError(f"{name} must be whole numbers of at least 1; got {array.min()}")
         return array.astype(np.float64)
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        hint = "; for an array count vary(config)" if isinstance(value, np.ndarray) else ""
+        hint = "; for an array count vary(config)" if config and isinstance(value, np.ndarray) else ""
         raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}{hint}")
     return int(value)
 
