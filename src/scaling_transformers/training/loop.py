@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
+from scaling_transformers.training.loss import next_token_loss
 
 
 def sample_batch(
@@ -79,7 +80,7 @@ def train(
     losses = []
     for step in range(n_step):
         tokens, targets = sampler(text, batch=batch, n=n, generator=generator)
-        loss = F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+        loss = next_token_loss(model, tokens, targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
