@@ -276,7 +276,9 @@ class Transformer(nn.Module):
         rotary = None
         if config.position == "rotary":
             positions = torch.arange(start, start + n, device=x.device)
-            rotary = rotary_table(positions, d=config.d_head, theta=config.rope_theta)
+            table = rotary_table(positions, d=config.d_head, theta=config.rope_theta)
+            work = torch.promote_types(x.dtype, torch.float32)  # rounded once, not in every layer
+            rotary = (table[0].to(work), table[1].to(work))
         older = start if config.window is None else min(start, config.window - 1)
         allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
         for layer, block in enumerate(self.blocks):
