@@ -63,19 +63,19 @@ def _cost(model: str, batch: float, length: float, width: float) -> dict[str, An
         "milliseconds": [1e3 * s for s in seconds.values()],
         "intensity": [part.intensity for part in parts.values()],
         "summary": (
-            f"{model} ({n_params / 1e9:,.3g} thousand million parameters), texts: {int(batch):,}, tokens in "
-            f"each: {int(length):,}, bytes a number: {width:g}. Weights {held['weights'] / gb:,.3g} GB, cache "
-            f"{held['cache'] / gb:,.3g} GB: {'fits' if fits else 'does not fit'} into the "
-            f"{chip.memory_bytes / gb:.0f} GB of one {CHIP}. A step takes at least "
-            f"{1e3 * sum(seconds.values()):,.3g} ms{'' if fits else ' if it did'}, "
-            f"{batch / sum(seconds.values()):,.3g} tokens a second in all, at {step.intensity:,.3g} FLOP/byte "
-            f"(ridge: {chip.ridge:.0f})."
+            f"{model} ({n_params / 1e9:,.3g} thousand million parameters), texts: {int(batch):,}, "
+            f"tokens in each: {int(length):,}, bytes a number: {width:g}. "
+            f"Weights {held['weights'] / gb:,.3g} GB, cache {held['cache'] / gb:,.3g} GB: "
+            f"{'fits' if fits else 'does not fit'} into the {chip.memory_bytes / gb:.0f} GB of one {CHIP}. "
+            f"A step takes at least {1e3 * sum(seconds.values()):,.3g} ms{'' if fits else ' if it did'}, "
+            f"{batch / sum(seconds.values()):,.3g} tokens a second in all, "
+            f"at {step.intensity:,.3g} FLOP/byte (ridge: {chip.ridge:.0f})."
         ),
     }
 
 
 def cost_explorer() -> Explorer:
-    """Choose a model, a batch, a length and the bytes a number; see memory and least time of a step of writing.
+    """Choose model, batch, length and bytes a number; see memory and least time of a step of writing.
 
     The bytes are those of weights, activations and cache; the arithmetic stays in 16 bits.
     """
