@@ -24,13 +24,12 @@ function panel({ values, notes, least, most, ticks, mark, unit, name }) {
   }
   ROWS.forEach((row, i) => {
     const [y, x] = [step * i + 16, at(values[i])];
-    const end = x > left + full / 2;
     const color = [COLORS.blue, COLORS.orange][i];
     root.append(
       svg("text", { x: left - 8, y: y + 5, "text-anchor": "end" }, row),
       svg("path", { d: `M${left},${y}H${x}`, stroke: color, "stroke-width": 3 }),
       svg("circle", { cx: x, cy: y, r: 6, fill: color }),
-      svg("text", { x: end ? x + 6 : x - 6, y: y + 26, "text-anchor": end ? "end" : "start", class: "strong" }, notes[i]));
+      svg("text", { x: left, y: y + 26, class: "strong" }, notes[i]));
   });
   return root;
 }

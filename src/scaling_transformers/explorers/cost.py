@@ -81,7 +81,7 @@ def cost_explorer() -> Explorer:
     """
     chip = accelerator(CHIP)
     return Explorer(
-        title="Short texts pay for the weights, long ones and many for the cache",
+        title="Few short texts pay for the weights, many or long ones for the cache",
         controls=[
             Control("model", "Model", tuple(MODELS), initial="Llama 2 7B"),
             Control("batch", "Texts at once", BATCHES),
