@@ -2,5 +2,6 @@
 
 from scaling_transformers.explorers.attention import attention_explorer
 from scaling_transformers.explorers.base import Control, Explorer
+from scaling_transformers.explorers.cost import cost_explorer
 
-__all__ = ["Control", "Explorer", "attention_explorer"]
+__all__ = ["Control", "Explorer", "attention_explorer", "cost_explorer"]
