@@ -10,7 +10,6 @@ import csv
 import json
 import multiprocessing
 import platform
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
@@ -31,10 +30,10 @@ from scaling_transformers.training.loop import train, validation_loss
 
 CONFIG = TransformerConfig(2, 64, 4, vocab_size=256, n_ctx=64)
 BASELINE, ALL = "GPT-2 style", "Llama style"
-SEEDS, TUNING_SEEDS = (0, 1, 2, 3), (100, 101)
-RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+SEEDS, TUNING_SEED = (0, 1, 2, 3), 100
+RATES = (1e-3, 2e-3, 4e-3)
 WIDTHS = (80, 96, 128)
-BATCH, N_STEP, N_STEP_LONG, N_TEXT = 8, 300, 1200, 512
+BATCH, N_STEP, N_STEP_LONG, N_TEXT = 8, 200, 1200, 512
 _DATA = files("scaling_transformers") / "data" / "ablation"
 # Student's t for 95 %, by degrees of freedom from 1 on.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -99,7 +98,7 @@ def variants(config: TransformerConfig, *, seq_len: int) -> dict[str, Transforme
 
 def wide_name(d_model: int) -> str:
     """Name of the baseline at another width."""
-    return f"{BASELINE}, width {d_model}"
+    return f"{BASELINE} at width {d_model}"
 
 
 def designs() -> dict[str, TransformerConfig]:
@@ -127,7 +126,7 @@ def run_all(runs: Iterable[Run], *, workers: int = 2) -> NDArray[Any]:
     Returns
     -------
     structured array, a row a run
-        The fields of `Run`; ``n_params``; ``flops`` of a forward pass over one text; ``loss`` in nats per byte.
+        The fields of `Run`; ``n_params``; ``flops`` of a pass over one text; ``loss`` in nats per byte.
     """
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         return _table(list(pool.map(_train_one, runs)))
@@ -139,6 +138,19 @@ def measure(*, n_step: int = N_STEP, seeds: Sequence[int] = SEEDS, workers: int 
     return run_all(
         [Run(name, seed, rates[name], n_step) for seed in seeds for name in rates], workers=workers
     )
+
+
+def t_95(n: int) -> float:
+    """Half the width of the 95 % interval of a mean of ``n`` numbers, in standard errors (Student's t).
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not from 2 to 11.
+    """
+    if not 2 <= n <= len(_T) + 1:
+        raise ValueError(f"n must be from 2 to {len(_T) + 1} seeds; got {n}")
+    return _T[n - 2]
 
 
 def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
@@ -156,14 +168,12 @@ def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
     for row in table:
         losses.setdefault(str(row["variant"]), {})[int(row["seed"])] = float(row["loss"])
     base = losses.pop(BASELINE)
-    if not 2 <= len(base) <= len(_T) + 1:
-        raise ValueError(f"table must hold from 2 to {len(_T) + 1} seeds; got {len(base)}")
-    found = {}
+    found, factor = {}, t_95(len(base))
     for name, by_seed in losses.items():
         if set(by_seed) != set(base):
             raise ValueError(f"table must hold the same seeds of {name!r} and of {BASELINE!r}")
         paired = np.array([by_seed[seed] - base[seed] for seed in base])
-        error = _T[len(paired) - 2] * paired.std(ddof=1) / len(paired) ** 0.5
+        error = factor * paired.std(ddof=1) / len(paired) ** 0.5
         found[name] = float(paired.mean()), float(error)
     return found
 
@@ -171,8 +181,8 @@ def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
 def recorded(phase: str) -> NDArray[Any]:
     """The runs that are shipped, as `run_all` answers them.
 
-    ``"tuning"``: short, at each of `RATES`; ``"long"``: four times as long, at the best rate; ``"wide"``: the
-    baseline at `WIDTHS`, as long, at its best rate for `CONFIG`.
+    ``"tuning"``: each design at each of `RATES`, with a seed of its own; ``"long"``: each design with every
+    seed at its best rate; ``"wide"``: the baseline at `WIDTHS`, at its best rate for `CONFIG`.
 
     Raises
     ------
@@ -180,10 +190,11 @@ def recorded(phase: str) -> NDArray[Any]:
         If there is no such phase.
     """
     lines = (_DATA / "runs.csv").read_text("utf-8").splitlines()
-    table = np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    table: NDArray[Any] = np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
     if phase not in set(table["phase"]):
         raise ValueError(f"phase must be 'tuning', 'long' or 'wide'; got {phase!r}")
-    return table[table["phase"] == phase]
+    chosen: NDArray[Any] = table[table["phase"] == phase]
+    return chosen
 
 
 def record() -> dict[str, Any]:
@@ -192,7 +203,7 @@ def record() -> dict[str, Any]:
 
 
 def best_rates(tuning: NDArray[Any] | None = None) -> dict[str, float]:
-    """For each design, the learning rate of the least mean loss in the tuning runs; by default the shipped."""
+    """For each design, the learning rate of its least mean loss in tuning runs; by default those shipped."""
     tuning = recorded("tuning") if tuning is None else tuning
     best: dict[str, float] = {}
     for name in dict.fromkeys(str(name) for name in tuning["variant"]):
@@ -239,24 +250,14 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
     return table
 
 
-def make_all(folder: Path, *, n_step: int = N_STEP, n_step_long: int = N_STEP_LONG, workers: int = 2) -> None:
-    """Tune, then train every design and seed for longer, and wider baselines; write runs and record."""
+def make_all(folder: Path, *, n_step: int = N_STEP_LONG, seeds: Sequence[int] = SEEDS) -> None:
+    """Find the rates, train every design and seed, and wider baselines; write runs and record."""
     folder.mkdir(parents=True, exist_ok=True)
-    start, names = time.time(), list(variants(CONFIG, seq_len=CONFIG.n_ctx))
-    tuning = run_all(
-        [Run(name, seed, rate, n_step) for rate in RATES for seed in TUNING_SEEDS for name in names],
-        workers=workers,
-    )
-    _write(folder / "runs.csv", {"tuning": tuning})
+    names = list(variants(CONFIG, seq_len=CONFIG.n_ctx))
+    tuning = run_all([Run(name, TUNING_SEED, rate, n_step) for rate in RATES for name in names])
     rates = best_rates(tuning)
-    print(rates, flush=True)
-    long = run_all(
-        [Run(name, seed, rates[name], n_step_long) for seed in SEEDS for name in names], workers=workers
-    )
-    wide = run_all(
-        [Run(wide_name(d), seed, rates[BASELINE], n_step_long) for seed in SEEDS for d in WIDTHS],
-        workers=workers,
-    )
+    long = run_all([Run(name, seed, rates[name], n_step) for seed in seeds for name in names])
+    wide = run_all([Run(wide_name(d), seed, rates[BASELINE], n_step) for seed in seeds for d in WIDTHS])
     _write(folder / "runs.csv", {"tuning": tuning, "long": long, "wide": wide})
     corpus = _corpus()
     facts = {
@@ -268,8 +269,7 @@ def make_all(folder: Path, *, n_step: int = N_STEP, n_step_long: int = N_STEP_LO
         "numpy": np.__version__,
         "corpus": corpus.name,
         "corpus_sha256": corpus.sha256,
-        "bytes_seen": n_step_long * BATCH * CONFIG.n_ctx,
-        "minutes_for_all": round((time.time() - start) / 60),
+        "bytes_seen": n_step * BATCH * CONFIG.n_ctx,
     }
     (folder / "record.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
@@ -278,7 +278,7 @@ def _write(path: Path, phases: Mapping[str, NDArray[Any]]) -> None:
     """Write runs as CSV, losses to a hundred-thousandth of a nat."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["phase", *next(iter(phases.values())).dtype.names])
+        writer.writerow(["phase", *Run._fields, "n_params", "flops", "loss"])
         for phase, table in phases.items():
             for row in table.tolist():
                 writer.writerow([phase, *row[:-1], f"{row[-1]:.5f}"])
