@@ -1,7 +1,7 @@
 """What each step from GPT-2's design to Llama's is worth in a small model, at equal FLOPs.
 
-``python -m scaling_transformers.training.ablation`` finds a learning rate for each design, trains all of them
-and replaces the files in ``data/ablation``: the runs, and a record of when and where they were made.
+``python -m scaling_transformers.training.ablation`` trains all designs at two learning rates and replaces
+the files in ``data/ablation``: the runs, and a record of when and where they were made.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ from scaling_transformers.training.loop import train, validation_loss
 
 CONFIG = TransformerConfig(2, 64, 4, vocab_size=256, n_ctx=64)
 BASELINE, ALL = "GPT-2 style", "Llama style"
-SEEDS, TUNING_SEED = (0, 1, 2, 3), 100
-RATES = (1e-3, 2e-3, 4e-3)
-WIDTHS = (80, 96, 128)
+SEEDS, RATES = (0, 1, 2, 3), (2e-3, 4e-3)
 BATCH, N_STEP, N_STEP_LONG, N_TEXT = 8, 200, 1200, 512
 _DATA = files("scaling_transformers") / "data" / "ablation"
 # Student's t for 95 %, by degrees of freedom from 1 on.
@@ -96,17 +94,6 @@ def variants(config: TransformerConfig, *, seq_len: int) -> dict[str, Transforme
     }
 
 
-def wide_name(d_model: int) -> str:
-    """Name of the baseline at another width."""
-    return f"{BASELINE} at width {d_model}"
-
-
-def designs() -> dict[str, TransformerConfig]:
-    """Every design that is trained here, by name: `variants` of `CONFIG`, and the baseline at `WIDTHS`."""
-    wide = {wide_name(d): CONFIG.replace(d_model=d) for d in WIDTHS}
-    return variants(CONFIG, seq_len=CONFIG.n_ctx) | wide
-
-
 class Run(NamedTuple):
     """One training run to be made: a design by name, a seed of weights and batches, and how to train."""
 
@@ -117,7 +104,7 @@ class Run(NamedTuple):
 
 
 def run_all(runs: Iterable[Run], *, workers: int = 2) -> NDArray[Any]:
-    """Train `designs` on `python_library` and measure each on held-out code.
+    """Train `variants` of `CONFIG` on `python_library` and measure each on held-out code.
 
     Each run has one thread to itself, so that its result does not depend on ``workers``. Runs of one seed see
     the same batches, and all are measured on the same texts. The workers are fresh processes: call this from
@@ -132,12 +119,10 @@ def run_all(runs: Iterable[Run], *, workers: int = 2) -> NDArray[Any]:
         return _table(list(pool.map(_train_one, runs)))
 
 
-def measure(*, n_step: int = N_STEP, seeds: Sequence[int] = SEEDS, workers: int = 2) -> NDArray[Any]:
-    """`run_all` for every design and seed, each with its own `best_rates`."""
-    rates = best_rates()
-    return run_all(
-        [Run(name, seed, rates[name], n_step) for seed in seeds for name in rates], workers=workers
-    )
+def measure(*, n_step: int = N_STEP, seeds: Sequence[int] = SEEDS) -> NDArray[Any]:
+    """`run_all` for every design and seed, at the lower of the `RATES`."""
+    names = variants(CONFIG, seq_len=CONFIG.n_ctx)
+    return run_all([Run(name, seed, RATES[0], n_step) for seed in seeds for name in names])
 
 
 def t_95(n: int) -> float:
@@ -156,8 +141,8 @@ def t_95(n: int) -> float:
 def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
     """Loss of each design less that of the baseline: mean over the seeds, and half its 95 % interval.
 
-    The difference is taken seed by seed, so that what all designs share, batches and texts, cancels; the
-    interval is Student's, over the seeds.
+    All runs of the table should have one learning rate. The difference is taken seed by seed, so that what
+    all designs share, batches and texts, cancels; the interval is Student's, over the seeds.
 
     Raises
     ------
@@ -178,40 +163,16 @@ def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def recorded(phase: str) -> NDArray[Any]:
-    """The runs that are shipped, as `run_all` answers them.
-
-    ``"tuning"``: each design at each of `RATES`, with a seed of its own; ``"long"``: each design with every
-    seed at its best rate; ``"wide"``: the baseline at `WIDTHS`, at its best rate for `CONFIG`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such phase.
-    """
+def recorded() -> NDArray[Any]:
+    """The runs that are shipped, as of `run_all`: each design at each of `RATES` with every seed."""
     lines = (_DATA / "runs.csv").read_text("utf-8").splitlines()
     table: NDArray[Any] = np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
-    if phase not in set(table["phase"]):
-        raise ValueError(f"phase must be 'tuning', 'long' or 'wide'; got {phase!r}")
-    chosen: NDArray[Any] = table[table["phase"] == phase]
-    return chosen
+    return table
 
 
 def record() -> dict[str, Any]:
     """On what, when and where the shipped runs were made."""
     return dict(json.loads((_DATA / "record.json").read_text("utf-8")))
-
-
-def best_rates(tuning: NDArray[Any] | None = None) -> dict[str, float]:
-    """For each design, the learning rate of its least mean loss in tuning runs; by default those shipped."""
-    tuning = recorded("tuning") if tuning is None else tuning
-    best: dict[str, float] = {}
-    for name in dict.fromkeys(str(name) for name in tuning["variant"]):
-        rows = tuning[tuning["variant"] == name]
-        rates = np.unique(rows["learning_rate"])
-        means = [rows["loss"][rows["learning_rate"] == rate].mean() for rate in rates]
-        best[name] = float(rates[int(np.argmin(means))])
-    return best
 
 
 @cache
@@ -221,7 +182,7 @@ def _corpus() -> Corpus:
 
 def _train_one(run: Run) -> dict[str, Any]:
     torch.set_num_threads(1)
-    config = designs()[run.variant]
+    config = variants(CONFIG, seq_len=CONFIG.n_ctx)[run.variant]
     corpus, n = _corpus(), config.n_ctx
     torch.manual_seed(run.seed)
     model = Transformer(config)
@@ -251,14 +212,11 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
 
 
 def make_all(folder: Path, *, n_step: int = N_STEP_LONG, seeds: Sequence[int] = SEEDS) -> None:
-    """Find the rates, train every design and seed, and wider baselines; write runs and record."""
+    """Train every design at every rate with every seed; write runs and record into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = list(variants(CONFIG, seq_len=CONFIG.n_ctx))
-    tuning = run_all([Run(name, TUNING_SEED, rate, n_step) for rate in RATES for name in names])
-    rates = best_rates(tuning)
-    long = run_all([Run(name, seed, rates[name], n_step) for seed in seeds for name in names])
-    wide = run_all([Run(wide_name(d), seed, rates[BASELINE], n_step) for seed in seeds for d in WIDTHS])
-    _write(folder / "runs.csv", {"tuning": tuning, "long": long, "wide": wide})
+    names = variants(CONFIG, seq_len=CONFIG.n_ctx)
+    runs = [Run(name, seed, rate, n_step) for rate in RATES for seed in seeds for name in names]
+    _write(folder / "runs.csv", run_all(runs))
     corpus = _corpus()
     facts = {
         "command": "python -m scaling_transformers.training.ablation",
@@ -274,14 +232,13 @@ def make_all(folder: Path, *, n_step: int = N_STEP_LONG, seeds: Sequence[int] = 
     (folder / "record.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
 
-def _write(path: Path, phases: Mapping[str, NDArray[Any]]) -> None:
+def _write(path: Path, table: NDArray[Any]) -> None:
     """Write runs as CSV, losses to a hundred-thousandth of a nat."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["phase", *Run._fields, "n_params", "flops", "loss"])
-        for phase, table in phases.items():
-            for row in table.tolist():
-                writer.writerow([phase, *row[:-1], f"{row[-1]:.5f}"])
+        writer.writerow([*Run._fields, "n_params", "flops", "loss"])
+        for row in table.tolist():
+            writer.writerow([*row[:-1], f"{row[-1]:.5f}"])
 
 
 if __name__ == "__main__":
