@@ -52,7 +52,7 @@ def test_a_run_repeats_to_the_bit_beside_others_and_starts_from_its_seed():
     assert table["loss"][0] == table["loss"][3]
     assert len(set(table["loss"])) == 3
     assert table["variant"].tolist() == [run.variant for run in runs]
-    assert table["loss"] == pytest.approx(np.full(4, math.log(256)), abs=0.6)  # hardly trained
+    assert 3 < table["loss"].min() < table["loss"].max() < math.log(256)  # hardly trained
 
 
 def table_of(losses):
