@@ -7,6 +7,7 @@ from scaling_transformers import TransformerConfig
 from scaling_transformers.efficiency import lora_parameters, quantized_bytes, shared_parameters
 from scaling_transformers.training import efficiency, language_reference, small_models, validation_loss
 from scaling_transformers.training.efficiency import Way
+from scaling_transformers.training.record import read_runs
 
 CONFIG = small_models.CONFIGS[2]
 
@@ -58,3 +59,15 @@ def test_models_that_share_hold_what_was_counted():
     assert table["n_params"].tolist() == [shared_parameters(config, group=group) for group in (1, 2)] * 2
     assert table["seed"].tolist() == [0, 0, 1, 1]
     assert len(set(table["loss"])) == 4
+
+
+def test_the_shipped_sharing_runs_are_those_that_the_command_makes(tmp_path):
+    efficiency.make_sharing(tmp_path, n_step=1, seeds=(0,))
+    made = read_runs(tmp_path)
+    shipped, record = efficiency.recorded_sharing()
+    assert made.dtype.names == shipped.dtype.names
+    first = shipped[shipped["seed"] == 0]
+    for column in ("n_layer", "group", "n_params"):
+        assert made[column].tolist() == first[column].tolist()
+    assert record["n_step"] > 1
+    assert (first["loss"] < made["loss"]).all()  # longer training helped

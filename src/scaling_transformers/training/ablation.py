@@ -6,15 +6,10 @@ the files in ``data/ablation``: the runs, and a record of when and where they we
 
 from __future__ import annotations
 
-import csv
-import json
 import multiprocessing
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +22,13 @@ from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
 from scaling_transformers.training.corpora import Corpus, python_library
 from scaling_transformers.training.loop import train, validation_loss
+from scaling_transformers.training.record import read_record, read_runs, shipped, write_runs
 
 CONFIG = TransformerConfig(2, 64, 4, vocab_size=256, n_ctx=64)
 BASELINE, ALL = "GPT-2 style", "Llama style"
 SEEDS, RATES = (0, 1, 2, 3), (2e-3, 4e-3)
 BATCH, N_STEP, N_STEP_LONG, N_TEXT = 8, 200, 1200, 512
-_DATA = files("scaling_transformers") / "data" / "ablation"
+_DATA = shipped("ablation")
 # Student's t for 95 %, by degrees of freedom from 1 on.
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -165,14 +161,12 @@ def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
 
 def recorded() -> NDArray[Any]:
     """The runs that are shipped, as of `run_all`: each design at each of `RATES` with every seed."""
-    lines = (_DATA / "runs.csv").read_text("utf-8").splitlines()
-    table: NDArray[Any] = np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
-    return table
+    return read_runs(_DATA)
 
 
 def record() -> dict[str, Any]:
     """On what, when and where the shipped runs were made."""
-    return dict(json.loads((_DATA / "record.json").read_text("utf-8")))
+    return read_record(_DATA)
 
 
 @cache
@@ -213,32 +207,15 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
 
 def make_all(folder: Path, *, n_step: int = N_STEP_LONG, seeds: Sequence[int] = SEEDS) -> None:
     """Train every design at every rate with every seed; write runs and record into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     names = variants(CONFIG, seq_len=CONFIG.n_ctx)
     runs = [Run(name, seed, rate, n_step) for rate in RATES for seed in seeds for name in names]
-    _write(folder / "runs.csv", run_all(runs))
-    corpus = _corpus()
-    facts = {
-        "command": "python -m scaling_transformers.training.ablation",
-        "date": date.today().isoformat(),
-        "machine": f"{platform.machine()} CPU, one core a run",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "corpus": corpus.name,
-        "corpus_sha256": corpus.sha256,
-        "bytes_seen": n_step * BATCH * CONFIG.n_ctx,
-    }
-    (folder / "record.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-
-
-def _write(path: Path, table: NDArray[Any]) -> None:
-    """Write runs as CSV, losses to a hundred-thousandth of a nat."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*Run._fields, "n_params", "flops", "loss"])
-        for row in table.tolist():
-            writer.writerow([*row[:-1], f"{row[-1]:.5f}"])
+    write_runs(
+        folder,
+        run_all(runs),
+        command="python -m scaling_transformers.training.ablation",
+        corpus=_corpus(),
+        bytes_seen=n_step * BATCH * CONFIG.n_ctx,
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
-"""What a small model of the book loses, or learns, when its weights are rounded, updated or shared."""
+"""What a small model of the book loses, or learns, when its weights are rounded, updated or shared.
+
+``python -m scaling_transformers.training.efficiency`` trains the models that share weights once more, and
+replaces the files in ``data/sharing``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +22,7 @@ from scaling_transformers.model import Transformer
 from scaling_transformers.training import small_models
 from scaling_transformers.training.corpora import language_reference, python_library
 from scaling_transformers.training.loop import sample_batch, token_losses, train
+from scaling_transformers.training.record import read_record, read_runs, shipped, write_runs
 
 PRECISIONS = ((8, None), (4, None), (4, 32), (3, None), (3, 32), (2, None), (2, 32))
 
@@ -39,6 +45,7 @@ WAYS = (
     Way(16, EVERY_MATRIX, 1e-2),
 )
 SHARED = ((4, 1), (4, 4), (1, 1))
+_SHARING = shipped("sharing")
 
 
 def text_losses(
@@ -224,6 +231,22 @@ def sharing_losses(
     return _table(rows)
 
 
+def recorded_sharing() -> tuple[NDArray[Any], dict[str, Any]]:
+    """The longer runs that are shipped, as of `sharing_losses`, and the record of how they were made."""
+    return read_runs(_SHARING), read_record(_SHARING)
+
+
+def make_sharing(folder: Path, *, n_step: int = 1500, seeds: Sequence[int] = small_models.SEEDS) -> None:
+    """Train as `sharing_losses`; write runs and record into a folder."""
+    write_runs(
+        folder,
+        sharing_losses(n_step=n_step, seeds=seeds),
+        command="python -m scaling_transformers.training.efficiency",
+        corpus=python_library(),
+        n_step=n_step,
+    )
+
+
 def n_bytes(model: Transformer) -> int:
     """Bytes of a model's parameters and stored buffers, what several names share counted once."""
     stored = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
@@ -242,3 +265,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> NDArray[Any]:
     for name, column in columns.items():
         table[name] = column
     return table
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)  # as the record says; more would round otherwise
+    make_sharing(Path(str(_SHARING)))

@@ -1,0 +1,58 @@
+"""Measured runs as they are shipped: a table, and a record of how, when and on what it was made."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+from datetime import date
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scaling_transformers.training.corpora import Corpus
+
+
+def shipped(name: str) -> Traversable:
+    """The folder ``data/<name>`` of the package."""
+    return files("scaling_transformers") / "data" / name
+
+
+def write_runs(folder: Path, table: NDArray[Any], *, command: str, corpus: Corpus, **facts: Any) -> None:
+    """Write ``runs.csv``, a row a run with six digits of what was measured, and ``record.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "runs.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.dtype.names or ())
+        writer.writerows(
+            [f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in table.tolist()
+        )
+    record = {
+        "command": command,
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()} CPU, one core a run",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "corpus": corpus.name,
+        "corpus_sha256": corpus.sha256,
+        **facts,
+    }
+    (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def read_runs(folder: Traversable) -> NDArray[Any]:
+    """The table that `write_runs` wrote, as a structured array."""
+    lines = (folder / "runs.csv").read_text("utf-8").splitlines()
+    table: NDArray[Any] = np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    return table
+
+
+def read_record(folder: Traversable) -> dict[str, Any]:
+    """The record that `write_runs` wrote."""
+    return dict(json.loads((folder / "record.json").read_text("utf-8")))
