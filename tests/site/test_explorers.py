@@ -1,6 +1,8 @@
 """What an interactive figure promises to the reader of a built page."""
 
+import itertools
 import json
+import math
 import shutil
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -8,33 +10,51 @@ import pytest
 from ipywidgets.embed import embed_data
 from playwright.sync_api import expect
 
-from scaling_transformers.explorers import attention_explorer
+from scaling_transformers.explorers import attention_explorer, cost_explorer
 
-CHAPTER = "chapters/attention.html"
+EXPLORERS = {"chapters/attention.html": attention_explorer, "chapters/complexity.html": cost_explorer}
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
-  const [first, second] = explorer.querySelectorAll("input[type=range]");
-  const move = (input, position) => { input.value = position; input.dispatchEvent(new Event("input")); };
+  const inputs = [...explorer.querySelectorAll("input[type=range]")];
+  const texts = (selector) => [...explorer.querySelectorAll(selector)].map((part) => part.textContent);
   const shown = [];
-  for (let i = 0; i <= Number(first.max); i++) {
-    move(first, i);
-    for (let j = 0; j <= Number(second.max); j++) {
-      move(second, j);
+  const moveFrom = (control) => {
+    if (control === inputs.length) {
       shown.push({
         summary: explorer.querySelector(".explorer-summary").textContent,
-        texts: [...explorer.querySelectorAll(".explorer-value")].map((output) => output.textContent),
+        texts: texts(".explorer-value"),
         bars: [...explorer.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("width"))),
-        labels: [...explorer.querySelectorAll("rect + text")].map((label) => label.textContent),
+        labels: texts("rect + text"),
+        notes: texts("text.strong"),
       });
+      return;
     }
-  }
+    for (let position = 0; position <= Number(inputs[control].max); position++) {
+      inputs[control].value = position;
+      inputs[control].dispatchEvent(new Event("input"));
+      moveFrom(control + 1);
+    }
+  };
+  moveFrom(0);
   return shown;
 }"""
 
 
+@pytest.fixture(params=EXPLORERS, ids=lambda chapter: chapter.removesuffix(".html").split("/")[-1])
+def chapter(request):
+    """Each page that has an interactive figure."""
+    return request.param
+
+
+@pytest.fixture
+def made_for(chapter, made):
+    """The figure of the page as the package makes it."""
+    return made if EXPLORERS[chapter] is attention_explorer else EXPLORERS[chapter]()
+
+
 @pytest.fixture(scope="module")
 def made():
-    """The figure as the package makes it."""
+    """One of the figures, for small pages of our own."""
     return attention_explorer()
 
 
@@ -69,56 +89,90 @@ def as_javascript_writes(weight):
     return str(Decimal(weight).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
-def test_an_explorer_shows_what_was_computed_for_every_setting(book, read, made):
-    page = read(f"{book.address}/{CHAPTER}").page
-    explorer = page.locator("div.explorer").first
-    expect(explorer.locator("svg").first).to_be_visible()
-    shown = explorer.evaluate(SHOW_EVERY_SETTING)
-    assert len(shown) == len(made.frames)
-    texts = [control["texts"] for control in made.controls]
-    for index, (seen, frame) in enumerate(zip(shown, made.frames, strict=True)):
-        assert seen["summary"] == frame["summary"]
-        assert seen["texts"] == [texts[0][index // len(texts[1])], texts[1][index % len(texts[1])]]
-        assert seen["labels"] == [as_javascript_writes(weight) for weight in frame["weights"]]
-        largest = max(frame["weights"])
-        assert [width / max(seen["bars"]) for width in seen["bars"]] == pytest.approx(
-            [weight / largest for weight in frame["weights"]]
-        )
+def three_digits(value):
+    """As the drawing writes a number: three digits that count, and no zeros behind the point."""
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
-def test_an_explorer_moves_by_keyboard_alone(book, read, made):
-    page = read(f"{book.address}/{CHAPTER}").page
-    explorer = page.locator("div.explorer").first
-    for position, control in enumerate(made.controls):
-        slider = explorer.get_by_role("slider", name=control["label"])
-        before = explorer.locator(".explorer-picture").inner_html()
-        slider.focus()
-        page.keyboard.press("ArrowRight")
-        now = control["texts"][made.state[control["name"]] + 1]
-        expect(explorer.locator(".explorer-value").nth(position)).to_have_text(now)
-        expect(slider).to_have_attribute("aria-valuetext", now)
-        assert explorer.locator(".explorer-picture").inner_html() != before
-    directions, temperatures = (len(control["texts"]) for control in made.controls)
-    moved = (made.state["direction"] + 1) * temperatures + made.state["temperature"] + 1
-    assert len(made.frames) == directions * temperatures
-    expect(explorer.locator(".explorer-summary")).to_have_text(made.frames[moved]["summary"])
-
-
-def test_an_explorer_needs_no_server(book, read, made):
-    page = read((book.folder / CHAPTER).as_uri()).page
-    expect(page.locator("div.explorer svg").first).to_be_visible()
-    assert (
-        page.locator("div.explorer").first.evaluate(SHOW_EVERY_SETTING)[-1]["summary"]
-        == (made.frames[-1]["summary"])
+def weights_are_drawn(seen, frame, explorer):
+    assert seen["labels"] == [as_javascript_writes(weight) for weight in frame["weights"]]
+    largest = max(frame["weights"])
+    assert [width / max(seen["bars"]) for width in seen["bars"]] == pytest.approx(
+        [weight / largest for weight in frame["weights"]]
     )
 
 
-def test_without_scripts_the_title_and_the_sentence_are_there_to_read(book, read, made):
-    stand_in = read(f"{book.address}/{CHAPTER}", javascript=False).page.locator("noscript .explorer").first
+def costs_are_noted(seen, frame, explorer):
+    limits = [
+        "memory" if intensity < explorer.fixed["ridge"] else "arithmetic" for intensity in frame["intensity"]
+    ]
+    assert seen["notes"] == [f"{three_digits(held)} GB" for held in frame["gigabytes"]] + [
+        f"{three_digits(time)} ms, {limit} limits"
+        for time, limit in zip(frame["milliseconds"], limits, strict=True)
+    ]
+
+
+DRAWN = {attention_explorer: weights_are_drawn, cost_explorer: costs_are_noted}
+
+
+def frame_at(explorer, positions):
+    """The frame that the package computed for a position of each control."""
+    index = 0
+    for control, position in zip(explorer.controls, positions, strict=True):
+        index = index * len(control["texts"]) + position
+    return explorer.frames[index]
+
+
+def initial_positions(explorer):
+    return [explorer.state[control["name"]] for control in explorer.controls]
+
+
+def test_an_explorer_shows_what_was_computed_for_every_setting(book, read, chapter, made_for):
+    page = read(f"{book.address}/{chapter}").page
+    explorer = page.locator("div.explorer").first
+    expect(explorer.locator("svg").first).to_be_visible()
+    shown = explorer.evaluate(SHOW_EVERY_SETTING)
+    settings = itertools.product(*(control["texts"] for control in made_for.controls))
+    for seen, frame, texts in zip(shown, made_for.frames, settings, strict=True):
+        assert seen["summary"] == frame["summary"]
+        assert seen["texts"] == list(texts)
+        DRAWN[EXPLORERS[chapter]](seen, frame, made_for)
+
+
+def test_an_explorer_moves_by_keyboard_alone(book, read, chapter, made_for):
+    page = read(f"{book.address}/{chapter}").page
+    explorer = page.locator("div.explorer").first
+    positions = initial_positions(made_for)
+    for place, control in enumerate(made_for.controls):
+        slider = explorer.get_by_role("slider", name=control["label"])
+        before = explorer.locator(".explorer-picture").inner_html()
+        last = len(control["texts"]) - 1
+        step = -1 if positions[place] == last else 1
+        slider.focus()
+        page.keyboard.press("ArrowRight" if step > 0 else "ArrowLeft")
+        positions[place] += step
+        now = control["texts"][positions[place]]
+        expect(explorer.locator(".explorer-value").nth(place)).to_have_text(now)
+        expect(slider).to_have_attribute("aria-valuetext", now)
+        assert explorer.locator(".explorer-picture").inner_html() != before
+    assert len(made_for.frames) == math.prod(len(control["texts"]) for control in made_for.controls)
+    expect(explorer.locator(".explorer-summary")).to_have_text(frame_at(made_for, positions)["summary"])
+
+
+def test_an_explorer_needs_no_server(book, read, chapter, made_for):
+    page = read((book.folder / chapter).as_uri()).page
+    expect(page.locator("div.explorer svg").first).to_be_visible()
+    assert (
+        page.locator("div.explorer").first.evaluate(SHOW_EVERY_SETTING)[-1]["summary"]
+        == (made_for.frames[-1]["summary"])
+    )
+
+
+def test_without_scripts_the_title_and_the_sentence_are_there_to_read(book, read, chapter, made_for):
+    stand_in = read(f"{book.address}/{chapter}", javascript=False).page.locator("noscript .explorer").first
     expect(stand_in).to_be_visible()
-    temperatures = len(made.controls[1]["texts"])
-    first = made.frames[made.state["direction"] * temperatures + made.state["temperature"]]
-    assert {made.title, first["summary"]} <= set(stand_in.inner_text().splitlines())
+    first = frame_at(made_for, initial_positions(made_for))
+    assert {made_for.title, first["summary"]} <= set(stand_in.inner_text().splitlines())
 
 
 @pytest.mark.parametrize(
