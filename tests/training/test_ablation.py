@@ -91,7 +91,7 @@ def test_the_shipped_runs_are_complete():
 
 
 def test_making_all_writes_runs_and_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(ablation, "run_all", lambda runs: ablation._table([fake(run) for run in runs]))
+    monkeypatch.setattr(ablation, "run_all", lambda runs: ablation.as_table([fake(run) for run in runs]))
     ablation.make_all(tmp_path, n_step=3, seeds=(0, 1))
     monkeypatch.setattr(ablation, "_DATA", tmp_path)
     assert len(ablation.recorded()) == 8 * 2 * len(ablation.RATES)

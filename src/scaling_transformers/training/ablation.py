@@ -7,7 +7,7 @@ the files in ``data/ablation``: the runs, and a record of when and where they we
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
 from scaling_transformers.training.corpora import Corpus, python_library
 from scaling_transformers.training.loop import train, validation_loss
-from scaling_transformers.training.record import read_record, read_runs, shipped, write_runs
+from scaling_transformers.training.record import as_table, read_record, read_runs, shipped, write_runs
 
 CONFIG = TransformerConfig(2, 64, 4, vocab_size=256, n_ctx=64)
 BASELINE, ALL = "GPT-2 style", "Llama style"
@@ -112,7 +112,7 @@ def run_all(runs: Iterable[Run], *, workers: int = 2) -> NDArray[Any]:
         The fields of `Run`; ``n_params``; ``flops`` of a pass over one text; ``loss`` in nats per byte.
     """
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return _table(list(pool.map(_train_one, runs)))
+        return as_table(list(pool.map(_train_one, runs)))
 
 
 def measure(*, n_step: int = N_STEP, seeds: Sequence[int] = SEEDS) -> NDArray[Any]:
@@ -195,14 +195,6 @@ def _train_one(run: Run) -> dict[str, Any]:
         "flops": forward_flops(config, batch=1, seq_len=n).total,
         "loss": validation_loss(model, corpus.validation, n=n, n_text=N_TEXT),
     }
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    table = np.empty(len(rows), dtype=[(name, column.dtype) for name, column in columns.items()])
-    for name, column in columns.items():
-        table[name] = column
-    return table
 
 
 def make_all(folder: Path, *, n_step: int = N_STEP_LONG, seeds: Sequence[int] = SEEDS) -> None:

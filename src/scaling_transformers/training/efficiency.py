@@ -22,7 +22,7 @@ from scaling_transformers.model import Transformer
 from scaling_transformers.training import small_models
 from scaling_transformers.training.corpora import language_reference, python_library
 from scaling_transformers.training.loop import sample_batch, token_losses, train
-from scaling_transformers.training.record import read_record, read_runs, shipped, write_runs
+from scaling_transformers.training.record import as_table, read_record, read_runs, shipped, write_runs
 
 PRECISIONS = ((8, None), (4, None), (4, 32), (3, None), (3, 32), (2, None), (2, 32))
 
@@ -116,7 +116,7 @@ def quantization_losses(
                     "increase_error": standard_error(more),
                 }
             )
-    return _table(rows)
+    return as_table(rows)
 
 
 def adaptation_losses(
@@ -173,7 +173,7 @@ def adaptation_losses(
                     "code_after": code_after.mean(),
                 }
             )
-    return _table(rows)
+    return as_table(rows)
 
 
 def sharing_losses(
@@ -228,7 +228,7 @@ def sharing_losses(
                     "loss_error": standard_error(losses),
                 }
             )
-    return _table(rows)
+    return as_table(rows)
 
 
 def recorded_sharing() -> tuple[NDArray[Any], dict[str, Any]]:
@@ -256,15 +256,6 @@ def n_bytes(model: Transformer) -> int:
 def _train(model: Transformer, text: NDArray[np.uint8], **options: Any) -> None:
     """On cuts as long as the model reads."""
     train(model, text, n=model.config.n_ctx, **options)
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> NDArray[Any]:
-    """Rows as a structured array."""
-    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    table = np.empty(len(rows), dtype=[(name, column.dtype) for name, column in columns.items()])
-    for name, column in columns.items():
-        table[name] = column
-    return table
 
 
 if __name__ == "__main__":

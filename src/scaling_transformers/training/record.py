@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -21,6 +22,15 @@ from scaling_transformers.training.corpora import Corpus
 def shipped(name: str) -> Traversable:
     """The folder ``data/<name>`` of the package."""
     return files("scaling_transformers") / "data" / name
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
+    """Rows with the same names as a structured array."""
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    table = np.empty(len(rows), dtype=[(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        table[name] = column
+    return table
 
 
 def write_runs(folder: Path, table: NDArray[Any], *, command: str, corpus: Corpus, **facts: Any) -> None:
