@@ -90,8 +90,10 @@ def as_javascript_writes(weight):
 
 
 def three_digits(value):
-    """As the drawing writes a number: three digits that count, and no zeros behind the point."""
-    return f"{float(f'{value:.3g}'):,.10g}"
+    """As the drawing writes a number: three digits that count, ties go up, no zeros behind the point."""
+    written = Decimal(repr(float(value)))  # JavaScript rounds the shortest decimal, too
+    last = Decimal(1).scaleb(written.adjusted() - 2)
+    return f"{float(written.quantize(last, ROUND_HALF_UP)):,.10g}"
 
 
 def weights_are_drawn(seen, frame, explorer):
