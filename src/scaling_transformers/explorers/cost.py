@@ -63,7 +63,7 @@ def _cost(model: str, batch: float, length: float, width: float) -> dict[str, An
         "milliseconds": [1e3 * s for s in seconds.values()],
         "intensity": [part.intensity for part in parts.values()],
         "summary": (
-            f"{model} ({n_params / 1e9:,.3g} thousand million parameters), texts: {int(batch):,}, "
+            f"{model} ({n_params / 1e9:,.3g} billion parameters), texts: {int(batch):,}, "
             f"tokens in each: {int(length):,}, bytes a number: {width:g}. "
             f"Weights {held['weights'] / gb:,.3g} GB, cache {held['cache'] / gb:,.3g} GB: "
             f"{'fits' if fits else 'does not fit'} into the {chip.memory_bytes / gb:.0f} GB of one {CHIP}. "
