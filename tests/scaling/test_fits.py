@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling_transformers.scaling import ChinchillaLaw, KaplanLaw, fit_chinchilla
+from scaling_transformers.scaling import ChinchillaLaw, KaplanLaw, fit_chinchilla, fit_kaplan
 from scaling_transformers.scaling.fits import (
     bootstrap,
     chinchilla_model,
     chinchilla_starts,
     covariance,
+    kaplan_model,
     near_chinchilla,
     t_quantile,
 )
@@ -116,22 +117,40 @@ def test_there_are_4500_starts_none_twice():
     assert np.unique(chinchilla_starts(), axis=0).shape == (4500, 5)
 
 
-def test_the_derivatives_are_those_of_the_predictions():
+@pytest.mark.parametrize(
+    ("model_of", "theta", "law"),
+    [
+        (chinchilla_model, vector(TRUE), TRUE),
+        (kaplan_model, np.log([6.4e13, 1.8e13, 0.076, 0.103]), KaplanLaw.published()),
+    ],
+)
+def test_the_derivatives_are_those_of_the_predictions(model_of, theta, law):
     n, d, _ = noisy_runs()
-    model = chinchilla_model(np.log(n), np.log(d))
-    theta = vector(TRUE)[None] + np.array([[0], [0.2]]) * np.array([1, -1, 1, 0.1, 0.1])
-    generator = np.random.default_rng(0)
-    slope, weight, bend = generator.normal(size=(3, 2, n.size))
+    model = model_of(np.log(n), np.log(d))
+    theta = theta + np.array([[0], [0.1]]) * np.linspace(-1, 1, theta.size)
+    slope, weight, bend = np.random.default_rng(0).normal(size=(3, 2, n.size))
     predicted, assemble = model(theta)
-    np.testing.assert_allclose(predicted[0], np.log(TRUE.loss(n_params=n, n_tokens=d)), rtol=1e-12)
+    np.testing.assert_allclose(predicted[0], np.log(law.loss(n_params=n, n_tokens=d)), rtol=1e-12)
     gradient, hessian = assemble(slope, weight, bend)
-    small = 1e-5 * np.eye(5)
+    small = 1e-5 * np.eye(theta.shape[1])
     jacobian = np.stack([(model(theta + h)[0] - model(theta - h)[0]) / 2e-5 for h in small], axis=-1)
     np.testing.assert_allclose(gradient, np.einsum("bn,bnp->bp", slope, jacobian), rtol=1e-6)
     bent = [model(theta + sign * h)[1](bend, weight, bend)[0] for h in small for sign in (1, -1)]
     curved = np.stack([(up - down) / 2e-5 for up, down in zip(bent[::2], bent[1::2], strict=True)], axis=-1)
     expected = np.einsum("bn,bnp,bnq->bpq", weight, jacobian, jacobian) + curved
     np.testing.assert_allclose(hessian, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_kaplan_law_is_recovered_within_its_intervals():
+    n, d = np.meshgrid(np.geomspace(1e6, 1e9, 7), np.geomspace(1e8, 2e10, 7))
+    true = KaplanLaw.published()
+    noise = np.exp(0.003 * np.random.default_rng(0).normal(size=49))
+    fit = fit_kaplan(n.ravel(), d.ravel(), true.loss(n_params=n, n_tokens=d).ravel() * noise, n_bootstrap=200)
+    assert fit.converged
+    for name in ("N_c", "D_c", "alpha_N", "alpha_D"):
+        low, high = fit.interval[name]
+        assert low < getattr(true, name) < high
+        assert 0 < fit.standard_error[name] < getattr(true, name)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -144,7 +163,7 @@ def test_intervals_hold_the_truth_in_95_of_100_data_sets(seed, heavy):
     noise = generator.standard_t(3, size=(1000, n.size)) if heavy else generator.normal(size=(1000, n.size))
     target = np.log(TRUE.loss(n_params=n, n_tokens=d)) + 0.005 * noise
     rows, converged = bootstrap(
-        model, near_chinchilla(n, d), theta, target, delta=1e-3, weight=np.ones_like(target)
+        model, near_chinchilla(np.log(n), np.log(d)), theta, target, delta=1e-3, weight=np.ones_like(target)
     )
     assert converged.all()
     error = np.sqrt(np.diagonal(covariance(model, rows, target, delta=1e-3)[0], axis1=1, axis2=2))

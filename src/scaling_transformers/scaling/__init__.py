@@ -1,6 +1,6 @@
 """Laws of scale: what parameters and tokens buy, fitted to runs and solved for the best split of a budget."""
 
-from scaling_transformers.scaling.fits import LawFit, fit_chinchilla
+from scaling_transformers.scaling.fits import LawFit, fit_chinchilla, fit_kaplan
 from scaling_transformers.scaling.laws import Allocation, ChinchillaLaw, KaplanLaw
 
-__all__ = ["Allocation", "ChinchillaLaw", "KaplanLaw", "LawFit", "fit_chinchilla"]
+__all__ = ["Allocation", "ChinchillaLaw", "KaplanLaw", "LawFit", "fit_chinchilla", "fit_kaplan"]

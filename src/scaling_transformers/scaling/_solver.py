@@ -19,7 +19,7 @@ Assemble: TypeAlias = Callable[[Array, Array, Array], tuple[Array, Array]]
 # parameters (batch, p) -> predictions (batch, n) and how to assemble their derivatives
 Model: TypeAlias = Callable[[Array], tuple[Array, Assemble]]
 
-CHUNK = 256  # rows worked on together: what a few hundred points need then stays in the processor's cache
+CHUNK = 50_000  # residuals worked on together: all that they need then stays in the processor's cache
 
 
 def huber(residual: Array, delta: float) -> Array:
@@ -48,9 +48,9 @@ def minimise(
 
     A row has converged when the decrease that its next step promises is below 1e-9 of its sum.
     """
-    parts = []
-    for first in range(0, len(starts), CHUNK):
-        rows = slice(first, first + CHUNK)
+    parts, length = [], max(CHUNK // target.shape[-1], 1)
+    for first in range(0, len(starts), length):
+        rows = slice(first, first + length)
         parts.append(
             _minimise(
                 model,
