@@ -1,6 +1,17 @@
 """Laws of scale: what parameters and tokens buy, fitted to runs and solved for the best split of a budget."""
 
 from scaling_transformers.scaling.fits import LawFit, fit_chinchilla, fit_kaplan
+from scaling_transformers.scaling.frontier import Frontier, fit_envelope, fit_isoflop
 from scaling_transformers.scaling.laws import Allocation, ChinchillaLaw, KaplanLaw
 
-__all__ = ["Allocation", "ChinchillaLaw", "KaplanLaw", "LawFit", "fit_chinchilla", "fit_kaplan"]
+__all__ = [
+    "Allocation",
+    "ChinchillaLaw",
+    "Frontier",
+    "KaplanLaw",
+    "LawFit",
+    "fit_chinchilla",
+    "fit_envelope",
+    "fit_isoflop",
+    "fit_kaplan",
+]

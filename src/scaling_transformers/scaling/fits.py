@@ -267,7 +267,7 @@ def kaplan_starts() -> Array:
 
 
 def kaplan_model(x: Array, y: Array) -> Model:
-    """Log loss ``alpha_D log(exp(u) + exp(v))`` of ``u = alpha_N / alpha_D (log N_c - x)``, ``v = log D_c - y``.
+    """Log loss ``alpha_D log(e**u + e**v)``: ``u = alpha_N / alpha_D (log N_c - x)``, ``v = log D_c - y``.
 
     Rows are the logarithms of N_c, D_c, alpha_N, alpha_D.
     """
