@@ -47,7 +47,7 @@ def published_runs():
 
 
 def objective(theta, n, d, loss, delta=1e-3):
-    """The objective as equation 11 of Hoffmann et al. 2022 writes it, and its gradient by the chain rule."""
+    """The objective of Hoffmann et al. 2022, section D.2, and its gradient by the chain rule."""
     a, b, e, alpha, beta = theta
     terms = np.stack([a - alpha * np.log(n), b - beta * np.log(d), np.full(n.shape, e)])
     residual = np.logaddexp.reduce(terms) - np.log(loss)

@@ -2,11 +2,19 @@
 
 from scaling_transformers.scaling.fits import LawFit, fit_chinchilla, fit_kaplan
 from scaling_transformers.scaling.frontier import Frontier, fit_envelope, fit_isoflop
-from scaling_transformers.scaling.laws import Allocation, ChinchillaLaw, KaplanLaw
+from scaling_transformers.scaling.laws import (
+    Allocation,
+    BrokenPowerLaw,
+    ChinchillaLaw,
+    DataConstrainedLaw,
+    KaplanLaw,
+)
 
 __all__ = [
     "Allocation",
+    "BrokenPowerLaw",
     "ChinchillaLaw",
+    "DataConstrainedLaw",
     "Frontier",
     "KaplanLaw",
     "LawFit",

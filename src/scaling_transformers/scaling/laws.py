@@ -69,7 +69,7 @@ class ChinchillaLaw:
     >>> f"{best.n_params:.2e} parameters, {best.n_tokens:.2e} tokens"
     '3.22e+10 parameters, 2.98e+12 tokens'
 
-    Source: Hoffmann et al. 2022, equations 2 and 10 (the values of the example: section D.3).
+    Source: Hoffmann et al. 2022, equation 2 (the values of the example: section D.3).
     """
 
     E: Number
@@ -102,6 +102,57 @@ class ChinchillaLaw:
         total = self.alpha + self.beta
         g = (self.alpha * self.A / (self.beta * self.B)) ** (1 / total)
         n, d = g * budget ** (self.beta / total), budget ** (self.alpha / total) / g
+        return Allocation(plain(n), plain(d), self.loss(n_params=n, n_tokens=d))
+
+    def cheapest(self, *, loss: ArrayLike, n_inference_tokens: ArrayLike = 0.0) -> Allocation:
+        """The parameters and training tokens that reach ``loss`` for the least FLOPs in a life.
+
+        Least ``6 N D + 2 N D_inf``: training, and ``n_inference_tokens`` read or written in use. With s the
+        share of N in what the loss is above E, N and D follow from s, and the least is where
+        ``alpha s 6 D / (6 D + 2 D_inf) = beta (1 - s)``, found by bisection. The more a model is used, the
+        smaller the best one, and the longer it is trained.
+
+        Parameters
+        ----------
+        loss : array_like
+            Loss to be reached, in nats a token; above E.
+        n_inference_tokens : array_like
+            Not negative. With 0 the split is that of `optimal`.
+
+        Raises
+        ------
+        ValueError
+            If a loss is not above E, a number of tokens is negative, or the shapes do not broadcast.
+
+        Source: Sardana et al. 2024, section 2 (what is minimised).
+        """
+        wanted = require_all_positive(loss, name="loss")
+        used = np.asarray(n_inference_tokens)
+        if used.dtype.kind not in "iuf" or used.size == 0 or not ((used >= 0) & (used < np.inf)).all():
+            raise ValueError(
+                f"n_inference_tokens must be finite and not negative; got {n_inference_tokens!r}"
+            )
+        if (wanted <= self.E).any():
+            raise ValueError(f"loss must be above E = {self.E}, which no scale undercuts; got {wanted.min()}")
+        try:
+            shape = np.broadcast_shapes(wanted.shape, used.shape, np.shape(self.alpha), np.shape(self.E))
+        except ValueError:
+            raise ValueError(
+                f"loss and n_inference_tokens must broadcast together; got {wanted.shape} and {used.shape}"
+            ) from None
+        above = np.broadcast_to(wanted - self.E, shape)
+
+        def tokens(logit: Any) -> Any:  # of s; (1 - s) as 1 / (1 + exp(logit)) keeps its digits near s = 1
+            return (self.B * (1 + np.exp(logit)) / above) ** (1 / self.beta)
+
+        low, high = np.full(shape, np.log(self.beta / self.alpha)), np.full(shape, 200.0)
+        for _ in range(100):
+            middle = (low + high) / 2
+            training = 6 * tokens(middle)
+            rising = self.alpha * np.exp(middle) * (training / (training + 2.0 * used)) > self.beta
+            low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+        d = tokens(low)
+        n = (self.A * (1 + np.exp(-low)) / above) ** (1 / self.alpha)
         return Allocation(plain(n), plain(d), self.loss(n_params=n, n_tokens=d))
 
 
@@ -169,3 +220,150 @@ class KaplanLaw:
         n = (p * self.N_c**p * budget / self.D_c) ** (1 / (1 + p))
         d = budget / n
         return Allocation(plain(n), plain(d), self.loss(n_params=n, n_tokens=d))
+
+
+@dataclass(frozen=True)
+class DataConstrainedLaw:
+    """A `ChinchillaLaw` for data seen more than once: repeats are worth less and less, excess parameters too.
+
+    Loss ``E + A / N'**alpha + B / D'**beta`` with ``D' = U + U r (1 - exp(-R / r))``: U unique tokens, each
+    seen again ``R = D / U - 1`` times, and r the ``token_decay``. ``N'`` alike: U is then the best size for
+    the unique tokens, or N if that is less, and r the ``param_decay``.
+
+    Parameters
+    ----------
+    law : ChinchillaLaw
+        Of data seen once.
+    token_decay, param_decay : float
+        Repeats by which a repeat is worth 1/e of a fresh token (of a parameter not in excess). Positive.
+
+    Raises
+    ------
+    ValueError
+        If ``law`` is no `ChinchillaLaw`, or a decay is not positive and finite.
+
+    Examples
+    --------
+    >>> law = DataConstrainedLaw.published()
+    >>> four = law.effective_tokens(n_tokens=4e9, n_unique_tokens=1e9)
+    >>> f"4 epochs are worth {four / 1e9:.2f} epochs of fresh data"
+    '4 epochs are worth 3.73 epochs of fresh data'
+
+    Source: Muennighoff et al. 2023, equations 5 and 6.
+    """
+
+    law: ChinchillaLaw
+    token_decay: float
+    param_decay: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.law, ChinchillaLaw):
+            raise ValueError(f"law must be a ChinchillaLaw; got {type(self.law).__name__}")
+        for name in ("token_decay", "param_decay"):
+            object.__setattr__(self, name, plain(require_all_positive(getattr(self, name), name=name)))
+
+    @classmethod
+    def published(cls) -> DataConstrainedLaw:
+        """The law as fitted by its authors, on C4. Source: Muennighoff et al. 2023, appendix A."""
+        law = ChinchillaLaw(
+            E=np.exp(0.6254804), A=np.exp(6.255414), B=np.exp(7.3049974), alpha=0.3526596, beta=0.3526596
+        )
+        return cls(law=law, token_decay=15.387756, param_decay=5.309743)
+
+    def effective_tokens(self, *, n_tokens: ArrayLike, n_unique_tokens: ArrayLike) -> Number:
+        """Fresh tokens that ``n_tokens`` are worth when at most ``n_unique_tokens`` of them differ.
+
+        Raises `ValueError` if a number is not positive and finite, or the shapes do not broadcast.
+        """
+        d, unique = require_together(n_tokens=n_tokens, n_unique_tokens=n_unique_tokens)
+        return plain(_worth(d, np.minimum(unique, d), self.token_decay))
+
+    def loss(self, *, n_params: ArrayLike, n_tokens: ArrayLike, n_unique_tokens: ArrayLike) -> Number:
+        """Predicted loss in nats a token, of the shape to which the arguments broadcast.
+
+        Raises `ValueError` if a number is not positive and finite, or the shapes do not broadcast.
+        """
+        n, d, unique = require_together(n_params=n_params, n_tokens=n_tokens, n_unique_tokens=n_unique_tokens)
+        unique, law = np.minimum(unique, d), self.law
+        # the size whose best number of tokens is `unique`: equal marginal gains of the two terms
+        enough = (law.alpha * law.A / (law.beta * law.B) * unique**law.beta) ** (1 / law.alpha)
+        worth = _worth(n, np.minimum(enough, n), self.param_decay)
+        return law.loss(n_params=worth, n_tokens=_worth(d, unique, self.token_decay))
+
+
+def _worth(total: Any, unique: Any, decay: float) -> Any:
+    """``unique`` and what the rest of ``total``, of decaying worth, adds to it."""
+    return unique + unique * decay * -np.expm1(-(total / unique - 1) / decay)
+
+
+@dataclass(frozen=True)
+class BrokenPowerLaw:
+    """A power law over a floor whose exponent changes smoothly at breaks, of any measure of scale x.
+
+    ``floor + scale * x**-exponent * prod_i (1 + (x / at_i)**(1 / width_i))**(-change_i * width_i)``. With no
+        for at, change, width in self.breaks:  # in logarithms, as a sharp break would overflow
+    and a negative one lets the curve flatten, or turn.
+
+    Parameters
+    ----------
+    floor : float
+        Value at infinite scale where the curve falls. Finite.
+    scale : float
+        Positive.
+    exponent : float
+        Before the first break. Finite.
+    breaks : tuple of (at, change, width)
+        Of each break: where, positive; by how much the exponent changes; over what range of log x, positive.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> saturating = BrokenPowerLaw(floor=2.0, scale=100.0, exponent=0.5)
+    >>> saturating.value(x=1e4), saturating.value(x=1e8)
+    (3.0, 2.01)
+
+    Source: Caballero et al. 2023, equation 1.
+    """
+
+    floor: float
+    scale: float
+    exponent: float
+    breaks: tuple[tuple[float, float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        require_all_positive(self.scale, name="scale")
+        for name, value in (("floor", self.floor), ("exponent", self.exponent)):
+            _require_finite(value, name=name)
+        for at, change, width in self.breaks:
+            require_all_positive(at, name="at")
+            require_all_positive(width, name="width")
+            _require_finite(change, name="change")
+
+    def value(self, *, x: ArrayLike) -> Number:
+        """The law at scales ``x``; `ValueError` if one is not positive and finite."""
+        log_x = np.log(require_all_positive(x, name="x"))
+        log_power = np.log(self.scale) - self.exponent * log_x
+        for (
+            at,
+            change,
+            width,
+        ) in self.breaks:  # in logarithms: a sharp break would overflow
+            log_power = log_power - change * width * np.logaddexp(0, (log_x - np.log(at)) / width)
+        return plain(self.floor + np.exp(log_power))
+
+    def slope(self, *, x: ArrayLike) -> Number:
+        """The exponent that holds locally: ``-d log(value - floor) / d log x``."""
+        log_x = np.log(require_all_positive(x, name="x"))
+        local = self.exponent + np.zeros_like(log_x)
+        for at, change, width in self.breaks:
+            local = local + change * np.exp(-np.logaddexp(0, -(log_x - np.log(at)) / width))
+        return plain(local)
+
+
+def _require_finite(value: Any, *, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number; got {value!r}")
