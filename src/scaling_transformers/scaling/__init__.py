@@ -9,6 +9,7 @@ from scaling_transformers.scaling.laws import (
     DataConstrainedLaw,
     KaplanLaw,
 )
+from scaling_transformers.scaling.profile import Profile, profile_chinchilla
 
 __all__ = [
     "Allocation",
@@ -18,8 +19,10 @@ __all__ = [
     "Frontier",
     "KaplanLaw",
     "LawFit",
+    "Profile",
     "fit_chinchilla",
     "fit_envelope",
     "fit_isoflop",
     "fit_kaplan",
+    "profile_chinchilla",
 ]

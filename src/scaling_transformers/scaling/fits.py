@@ -109,7 +109,7 @@ def fit_chinchilla(
 
     Source: Hoffmann et al. 2022, section D.2 (objective, starts); Besiroglu et al. 2024 (bootstrap).
     """
-    x, y, z = _logs_of_runs(n_params, n_tokens, loss, least=8, delta=delta)
+    x, y, z = logs_of_runs(n_params, n_tokens, loss, least=8, delta=delta)
     n_bootstrap = require_bootstrap(n_bootstrap)
     theta, value, converged = best_of(chinchilla_model, x, y, z, starts=chinchilla_starts(), delta=delta)
     for name, slope in (("n_params", theta[3]), ("n_tokens", theta[4])):
@@ -169,7 +169,7 @@ def fit_kaplan(
 
     Source: Kaplan et al. 2020, equation 1.5 (the law).
     """
-    x, y, z = _logs_of_runs(n_params, n_tokens, loss, least=7, delta=delta)
+    x, y, z = logs_of_runs(n_params, n_tokens, loss, least=7, delta=delta)
     n_bootstrap = require_bootstrap(n_bootstrap)
     theta, value, converged = best_of(kaplan_model, x, y, z, starts=kaplan_starts(), delta=delta)
     return summarise(
@@ -189,7 +189,7 @@ def fit_kaplan(
     )
 
 
-def _logs_of_runs(
+def logs_of_runs(
     n_params: ArrayLike, n_tokens: ArrayLike, loss: ArrayLike, *, least: int, delta: float
 ) -> tuple[Array, Array, Array]:
     """Logarithms of runs that can determine a law, or a `ValueError` that says why they cannot."""

@@ -301,7 +301,7 @@ class BrokenPowerLaw:
     """A power law over a floor whose exponent changes smoothly at breaks, of any measure of scale x.
 
     ``floor + scale * x**-exponent * prod_i (1 + (x / at_i)**(1 / width_i))**(-change_i * width_i)``. With no
-        for at, change, width in self.breaks:  # in logarithms, as a sharp break would overflow
+    break it is a power law that saturates at ``floor``; past one the exponent is larger by its ``change``,
     and a negative one lets the curve flatten, or turn.
 
     Parameters
