@@ -304,3 +304,19 @@ def test_a_delta_that_is_not_positive_is_named(wrong):
 def test_a_bootstrap_too_small_for_its_quantiles_is_named(wrong):
     with pytest.raises(ValueError, match=r"^n_bootstrap must be"):
         fit_chinchilla(*noisy_runs(), n_bootstrap=wrong)
+
+
+@pytest.mark.parametrize("fit_law", [fit_chinchilla, fit_kaplan])
+@pytest.mark.parametrize("seed", range(6))
+def test_runs_without_a_law_give_an_error_or_a_flag_but_no_nan(fit_law, seed):
+    generator = np.random.default_rng(seed)
+    n, d, loss = 10 ** generator.uniform([[-2], [-2], [-5]], [[12], [12], [5]], size=(3, 30))
+    try:
+        fit = fit_law(n, d, loss, n_bootstrap=100 * (seed % 2))
+    except ValueError as error:
+        message = str(error)
+    else:
+        message = fit.message
+        assert set(fit.standard_error.values()) == {np.inf}
+        assert np.isfinite([fit.objective, *vars(fit.law).values()]).all()
+    assert message != "converged"

@@ -492,7 +492,8 @@ def summarise(
     error = np.sqrt(np.maximum(np.diagonal(matrix[0]), 0))
     margin = t_quantile(n - p) * error
     low, high = natural(theta - margin), natural(theta + margin)
-    standard_error = np.concatenate([natural(theta)[:n_log] * error[:n_log], error[n_log:]])
+    with np.errstate(over="ignore"):  # of a parameter without bounds: infinite, and a fault below
+        standard_error = np.concatenate([natural(theta)[:n_log] * error[:n_log], error[n_log:]])
 
     faults = [] if found else ["no least value of the objective was found"]
     if reply[0] < LEAST_REPLY:

@@ -347,11 +347,8 @@ class BrokenPowerLaw:
         """The law at scales ``x``; `ValueError` if one is not positive and finite."""
         log_x = np.log(require_all_positive(x, name="x"))
         log_power = np.log(self.scale) - self.exponent * log_x
-        for (
-            at,
-            change,
-            width,
-        ) in self.breaks:  # in logarithms: a sharp break would overflow
+        # a sharp break would overflow if not in logarithms
+        for at, change, width in self.breaks:
             log_power = log_power - change * width * np.logaddexp(0, (log_x - np.log(at)) / width)
         return plain(self.floor + np.exp(log_power))
 
