@@ -33,13 +33,6 @@ def require_runs(*, least: int, **values: ArrayLike) -> tuple[np.ndarray, ...]:
     return arrays
 
 
-def require_whole(value: int, *, least: int, name: str) -> int:
-    """``value`` as an int, or a `ValueError` unless it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
-    return int(value)
-
-
 def plain(value: Any) -> Any:
     """A float of an array without axes, else the array."""
     return float(value) if np.ndim(value) == 0 else value

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_transformers.accounting._inputs import require_positive
-from scaling_transformers.scaling._inputs import require_runs, require_whole
+from scaling_transformers.attention.masks import require_count
+from scaling_transformers.scaling._inputs import require_runs
 from scaling_transformers.scaling._solver import Array, Assemble, Model, huber, minimise
 from scaling_transformers.scaling.laws import ChinchillaLaw, KaplanLaw
 
@@ -336,10 +337,10 @@ def near_chinchilla(x: Array, y: Array) -> Callable[[Array], Array]:
 
 def require_bootstrap(n_bootstrap: int) -> int:
     """``n_bootstrap`` as an int, or a `ValueError` unless 0 or enough for quantiles of 2.5 %."""
-    count = require_whole(n_bootstrap, least=0, name="n_bootstrap")
-    if 0 < count < 100:
-        raise ValueError(f"n_bootstrap must be 0 or at least 100; got {count}")
-    return count
+    require_count(n_bootstrap=n_bootstrap, least=0)
+    if 0 < n_bootstrap < 100:
+        raise ValueError(f"n_bootstrap must be 0 or at least 100; got {n_bootstrap}")
+    return int(n_bootstrap)
 
 
 def require_spread(**logs: Array) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_transformers.accounting._inputs import require_all_positive
-from scaling_transformers.scaling._inputs import plain, require_runs, require_whole
+from scaling_transformers.attention.masks import require_count
+from scaling_transformers.scaling._inputs import plain, require_runs
 from scaling_transformers.scaling._solver import Array
 from scaling_transformers.scaling.fits import t_quantile
 from scaling_transformers.scaling.laws import Number
@@ -161,7 +162,7 @@ def fit_envelope(
         raise ValueError(f"n_params must take at least 4 different values; got {np.unique(n).size}")
     if d.shape[1] < 2 or (np.diff(d, axis=1) <= 0).any():
         raise ValueError("n_tokens must rise along each run, over 2 points or more")
-    require_whole(n_budget, least=10, name="n_budget")
+    require_count(n_budget=n_budget, least=10)
     log_c = np.log(6 * n[:, None] * d)
     budgets = np.linspace(log_c.min(), log_c.max(), n_budget)
     curves = np.stack(

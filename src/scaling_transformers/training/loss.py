@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scaling_transformers.model import Transformer
+from scaling_transformers.model._inputs import require_below
 
 _LOGITS_AT_ONCE = 2**23  # of four bytes: they stay in a processor's cache, or nearly so
 
@@ -37,12 +38,7 @@ def next_token_loss(model: Transformer, tokens: Tensor, targets: Tensor) -> Tens
         raise ValueError(
             f"targets must have the shape of tokens, {tuple(tokens.shape)}; got {tuple(targets.shape)}"
         )
-    least, largest = (int(value) for value in targets.aminmax())
-    if least < 0 or largest >= model.config.vocab_size:
-        raise ValueError(
-            f"targets must lie below vocab_size={model.config.vocab_size} and not below 0; "
-            f"got {least} to {largest}"
-        )
+    require_below(targets, model.config.vocab_size, name="targets", limit="vocab_size")
     x = model.hidden(tokens).flatten(0, 1)
     chunk = max(1, _LOGITS_AT_ONCE // model.config.vocab_size)
     return _ChunkedLoss.apply(x, model.unembedding.weight, targets.flatten(), chunk)  # type: ignore[no-any-return, no-untyped-call]
