@@ -33,15 +33,26 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> NDArray[Any]:
     return table
 
 
-def write_runs(folder: Path, table: NDArray[Any], *, command: str, corpus: Corpus, **facts: Any) -> None:
-    """Write ``runs.csv``, a row a run with six digits of what was measured, and ``record.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "runs.csv").open("w", newline="", encoding="utf-8") as file:
+def write_table(path: Path, table: NDArray[Any], *, digits: int = 6) -> None:
+    """Write a structured array as CSV, a row a line, what was measured with so many significant digits."""
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.dtype.names or ())
         writer.writerows(
-            [f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in table.tolist()
+            [f"{value:.{digits}g}" if isinstance(value, float) else value for value in row]
+            for row in table.tolist()
         )
+
+
+def read_table(path: Traversable) -> NDArray[Any]:
+    """The table that `write_table` wrote, as a structured array."""
+    lines = path.read_text("utf-8").splitlines()
+    table: NDArray[Any] = np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
+    return table
+
+
+def write_record(folder: Path, *, command: str, corpus: Corpus, **facts: Any) -> None:
+    """Write ``record.json``: the command, when and on what it was run, and what else is to be known."""
     record = {
         "command": command,
         "date": date.today().isoformat(),
@@ -56,13 +67,18 @@ def write_runs(folder: Path, table: NDArray[Any], *, command: str, corpus: Corpu
     (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
+def read_record(folder: Traversable) -> dict[str, Any]:
+    """The record that `write_record` wrote."""
+    return dict(json.loads((folder / "record.json").read_text("utf-8")))
+
+
+def write_runs(folder: Path, table: NDArray[Any], *, command: str, corpus: Corpus, **facts: Any) -> None:
+    """Write ``runs.csv`` and ``record.json`` into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_table(folder / "runs.csv", table)
+    write_record(folder, command=command, corpus=corpus, **facts)
+
+
 def read_runs(folder: Traversable) -> NDArray[Any]:
     """The table that `write_runs` wrote, as a structured array."""
-    lines = (folder / "runs.csv").read_text("utf-8").splitlines()
-    table: NDArray[Any] = np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
-    return table
-
-
-def read_record(folder: Traversable) -> dict[str, Any]:
-    """The record that `write_runs` wrote."""
-    return dict(json.loads((folder / "record.json").read_text("utf-8")))
+    return read_table(folder / "runs.csv")

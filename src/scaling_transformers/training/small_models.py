@@ -6,14 +6,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +22,14 @@ from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
 from scaling_transformers.training.corpora import python_library
 from scaling_transformers.training.loop import sample_batch, token_losses, train, validation_loss
+from scaling_transformers.training.record import (
+    as_table,
+    read_record,
+    read_table,
+    shipped,
+    write_record,
+    write_table,
+)
 
 SEEDS = (0, 1, 2)
 PARTS = ("both", "attention", "feed-forward")
@@ -36,7 +39,7 @@ LEARNING_RATE = 3e-3
 COPY_SHARE, SHORTEST_COPY = 0.25, 8
 PRINTABLE = (33, 127)  # the bytes of visible ASCII characters
 CONFIGS = {n_layer: TransformerConfig(n_layer, 128, 4, vocab_size=256, n_ctx=N_CTX) for n_layer in (1, 2)}
-_DATA = files("scaling_transformers") / "data" / "small_models"
+_DATA = shipped("small_models")
 
 
 def encode(text: str) -> Tensor:
@@ -112,7 +115,7 @@ def load(*, n_layer: int, seed: int) -> Transformer:
 
 def record() -> dict[str, Any]:
     """On what, when and where the models were trained, and the losses they ended with, in nats per byte."""
-    return dict(json.loads((_DATA / "record.json").read_text("utf-8")))
+    return read_record(_DATA)
 
 
 def history() -> NDArray[Any]:
@@ -121,7 +124,7 @@ def history() -> NDArray[Any]:
     ``loss_text``: validation loss on held-out code; ``loss_first``, ``loss_repeat``: loss on random strings
     the first time and when they come again; ``induction``, ``previous``: the largest score of any head.
     """
-    return _read_table("history.csv")
+    return read_table(_DATA / "history.csv")
 
 
 def parts() -> NDArray[Any]:
@@ -130,7 +133,7 @@ def parts() -> NDArray[Any]:
     ``part``: what the blocks have; ``n_params``: parameters in all; ``loss_text``: validation loss, in nats
     per byte, after ``n_step`` steps.
     """
-    return _read_table("parts.csv")
+    return read_table(_DATA / "parts.csv")
 
 
 class _Nothing(nn.Module):
@@ -161,21 +164,6 @@ def keep_only(model: Transformer, part: str) -> Transformer:
         elif part == "feed-forward":
             block.attention = _NoAttention()
     return model
-
-
-def _read_table(name: str) -> NDArray[Any]:
-    lines = (_DATA / name).read_text("utf-8").splitlines()
-    return np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8")
-
-
-def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows as CSV, floats with four significant digits."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows
-        )
 
 
 def _weights_name(n_layer: int, seed: int) -> str:
@@ -250,7 +238,7 @@ def train_parts(folder: Path, *, n_step: int = N_STEP_PARTS, workers: int = 2) -
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers) as pool:
         futures = [pool.submit(_train_part, part, seed, n_step) for seed in SEEDS for part in PARTS]
-        _write_table(folder / "parts.csv", [future.result() for future in futures])
+        write_table(folder / "parts.csv", as_table([future.result() for future in futures]), digits=4)
 
 
 def train_all(folder: Path, *, n_step: int = N_STEP, workers: int = 2) -> None:
@@ -264,29 +252,23 @@ def train_all(folder: Path, *, n_step: int = N_STEP, workers: int = 2) -> None:
             (row for future in futures for row in future.result()),
             key=lambda row: (row["n_layer"], row["seed"], row["step"]),
         )
-    _write_table(folder / "history.csv", rows)
+    write_table(folder / "history.csv", as_table(rows), digits=4)
     final = [row for row in rows if row["step"] == n_step]
-    facts = {
-        "command": "python -m scaling_transformers.training.small_models",
-        "date": date.today().isoformat(),
-        "machine": f"{platform.machine()} CPU, one core a run",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "corpus": corpus.name,
-        "corpus_sha256": corpus.sha256,
-        "train_bytes": int(corpus.train.size),
-        "validation_bytes": int(corpus.validation.size),
-        "tokens_seen": n_step * BATCH * N_CTX,
-        "copy_share": COPY_SHARE,
-        "n_step": n_step,
-        "batch": BATCH,
-        "n_ctx": N_CTX,
-        "learning_rate": LEARNING_RATE,
-        "seconds_for_all": round(time.time() - start),
-        "final": final,
-    }
-    (folder / "record.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    write_record(
+        folder,
+        command="python -m scaling_transformers.training.small_models",
+        corpus=corpus,
+        train_bytes=int(corpus.train.size),
+        validation_bytes=int(corpus.validation.size),
+        tokens_seen=n_step * BATCH * N_CTX,
+        copy_share=COPY_SHARE,
+        n_step=n_step,
+        batch=BATCH,
+        n_ctx=N_CTX,
+        learning_rate=LEARNING_RATE,
+        seconds_for_all=round(time.time() - start),
+        final=final,
+    )
 
 
 if __name__ == "__main__":
