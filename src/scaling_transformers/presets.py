@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from scaling_transformers._names import unknown_name
+from scaling_transformers._tables import read_rows
 from scaling_transformers.config import TransformerConfig
 
 _LLAMA = {
@@ -73,8 +74,4 @@ _COUNTS = (
 @cache
 def _read_rows() -> dict[str, dict[str, str]]:
     """The table, by name."""
-    import csv  # here, as the names below, so that importing the package stays light
-    from importlib.resources import files
-
-    text = (files("scaling_transformers") / "data" / "presets.csv").read_text(encoding="utf-8")
-    return {row["name"]: row for row in csv.DictReader(text.splitlines())}
+    return {row["name"]: row for row in read_rows("presets.csv")}

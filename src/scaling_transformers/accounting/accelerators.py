@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from scaling_transformers._names import unknown_name
+from scaling_transformers._tables import read_rows
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ def accelerators() -> tuple[Accelerator, ...]:
     >>> max(accelerators(), key=lambda chip: chip.bandwidth).name
     'B200'
     """
-    text = (files("scaling_transformers") / "data" / "accelerators.csv").read_text(encoding="utf-8")
     return tuple(
         Accelerator(
             row["name"],
@@ -91,5 +89,5 @@ def accelerators() -> tuple[Accelerator, ...]:
             row["source"],
             int(row["year"]),
         )
-        for row in csv.DictReader(text.splitlines())
+        for row in read_rows("accelerators.csv")
     )

@@ -10,6 +10,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from scaling_transformers._tables import read_rows
+
 
 @dataclass(frozen=True)
 class TrainingRun:
@@ -64,12 +66,8 @@ def training_runs() -> tuple[TrainingRun, ...]:
 
     Source: the column ``source`` of ``data/training_compute.csv``, row by row.
     """
-    import csv
-    from importlib.resources import files
-
-    text = (files("scaling_transformers") / "data" / "training_compute.csv").read_text(encoding="utf-8")
     runs = []
-    for row in csv.DictReader(text.splitlines()):
+    for row in read_rows("training_compute.csv"):
         year, month = row["date"].split("-")
         n_params, n_active, n_tokens = (
             round(float(row[name])) if row[name] else None

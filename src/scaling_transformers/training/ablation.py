@@ -134,6 +134,12 @@ def t_95(n: int) -> float:
     return _T[n - 2]
 
 
+def mean_and_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of ``values``, one a seed, and half the width of its 95 % interval; errors as of `t_95`."""
+    error = t_95(len(values)) * values.std(ddof=1) / len(values) ** 0.5
+    return float(values.mean()), float(error)
+
+
 def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
     """Loss of each design less that of the baseline: mean over the seeds, and half its 95 % interval.
 
@@ -149,13 +155,12 @@ def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
     for row in table:
         losses.setdefault(str(row["variant"]), {})[int(row["seed"])] = float(row["loss"])
     base = losses.pop(BASELINE)
-    found, factor = {}, t_95(len(base))
+    t_95(len(base))  # refuses a number of seeds that it does not know
+    found = {}
     for name, by_seed in losses.items():
         if set(by_seed) != set(base):
             raise ValueError(f"table must hold the same seeds of {name!r} and of {BASELINE!r}")
-        paired = np.array([by_seed[seed] - base[seed] for seed in base])
-        error = factor * paired.std(ddof=1) / len(paired) ** 0.5
-        found[name] = float(paired.mean()), float(error)
+        found[name] = mean_and_interval(np.array([by_seed[seed] - base[seed] for seed in base]))
     return found
 
 
