@@ -1,12 +1,16 @@
 """What a corpus promises: the same split on every machine, and no file in both parts."""
 
 import sysconfig
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scaling_transformers.training import language_reference, python_library
+from scaling_transformers.training.corpora import near_copies
 
 
 @pytest.fixture
@@ -63,6 +67,56 @@ def test_this_pythons_own_library_splits_near_the_share():
     share = len(corpus.validation) / (len(corpus.train) + len(corpus.validation))
     assert len(corpus.train) > 5_000_000
     assert 0.01 < share < 0.15  # by file, so near the share and not at it
+
+
+def long_lines(text):
+    return {line.strip() for line in text.splitlines() if len(line.strip()) >= 20}
+
+
+def test_no_file_of_this_pythons_library_in_validation_stands_half_in_training():
+    corpus, root = python_library(), Path(sysconfig.get_paths()["stdlib"])
+    train, validation = corpus.train.tobytes(), corpus.validation.tobytes()
+    seen, counted = long_lines(train), 0
+    for path in root.rglob("*.py"):
+        if "site-packages" in path.parts or (text := path.read_bytes()) not in validation:
+            continue
+        lines = long_lines(text)
+        if lines and text not in train:  # an import or two may be a piece of another file
+            counted += 1
+            assert len(lines & seen) < 0.5 * len(lines), path
+    assert counted > 20
+
+
+def test_the_tables_of_encodings_are_the_near_copies(library):
+    table = "\n".join(f"{code}: the character of this code" for code in range(100))
+    for index in range(8):
+        (library / f"table_{index}.py").write_text(f"{table}\na line of table {index} alone\n")
+    corpus = python_library(validation_share=0.3)
+    assert corpus.n_dropped == 7
+    assert corpus.n_documents == 61
+    text = corpus.train.tobytes() + corpus.validation.tobytes()
+    assert text.count(b"a line of table 0 alone") == text.count(b"a line of table") == 1
+    assert corpus.bytes_dropped == 7 * ((library / "table_0.py").stat().st_size + 1)
+
+
+LINES = st.lists(st.integers(0, 11).map("a line with the number {:02d}".format), max_size=8)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), LINES, max_size=8), st.randoms())
+def test_texts_that_are_kept_share_less_than_half_and_the_order_does_not_matter(texts, random):
+    texts = {name: "\n".join(lines).encode() for name, lines in texts.items()}
+    names = list(texts)
+    random.shuffle(names)
+    copies = near_copies({name: texts[name] for name in names})
+    assert copies == near_copies(texts)
+    kept = [set(texts[name].split(b"\n")) - {b""} for name in texts if name not in copies]
+    for index, lines in enumerate(kept):
+        for others in kept[:index]:
+            assert 2 * len(lines & others) < min(len(lines), len(others)) or not lines or not others
+    everything = set().union(*kept)
+    for name in copies:
+        lines = set(texts[name].split(b"\n"))
+        assert 2 * len(lines & everything) >= len(lines)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
