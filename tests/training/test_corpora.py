@@ -1,5 +1,8 @@
 """What a corpus promises: the same split on every machine, and no file in both parts."""
 
+import json
+import shutil
+import sys
 import sysconfig
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -9,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_transformers.training import language_reference, python_library
+from scaling_transformers.training import folder, hugging_face, language_reference, python_library
 from scaling_transformers.training.corpora import near_copies
 
 
@@ -20,9 +23,9 @@ def library(tmp_path, monkeypatch):
         path = tmp_path / f"package_{index % 3}" / f"module_{index}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"<{index}>")
-    for folder in ("test", "site-packages", "package_0/tests"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "hidden.py").write_text("<hidden>")
+    for name in ("test", "site-packages", "package_0/tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hidden.py").write_text("<hidden>")
     (tmp_path / "notes.txt").write_text("<hidden>")
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
     return tmp_path
@@ -156,3 +159,95 @@ def test_the_reference_is_no_training_text_of_the_library():
 def test_a_bad_share_of_the_reference_is_named(share):
     with pytest.raises(ValueError, match="validation_share must lie between 0 and 1; got"):
         language_reference(validation_share=share)
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """A folder of 40 texts of a line each, two levels deep."""
+    (tmp_path / "deep").mkdir()
+    for index in range(40):
+        place = tmp_path / "deep" if index % 2 else tmp_path
+        (place / f"{index}.txt").write_text(f"this text has the number <{index}>")
+    (tmp_path / "other.md").write_text("this one does not match")
+    return tmp_path
+
+
+def lines_in(corpus):
+    return [part.tobytes().decode().splitlines() for part in (corpus.train, corpus.validation)]
+
+
+def test_a_folder_is_split_by_file_wherever_it_lies(texts, tmp_path_factory):
+    corpus = folder(texts, validation_share=0.3)
+    train, validation = lines_in(corpus)
+    assert sorted(train + validation) == sorted(f"this text has the number <{index}>" for index in range(40))
+    assert (corpus.n_documents, corpus.n_dropped, corpus.bytes_dropped) == (40, 0, 0)
+    assert corpus.n_tokens == len(corpus.train) + len(corpus.validation)
+    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
+    shutil.copytree(texts, moved)
+    assert folder(str(moved), validation_share=0.3).sha256 == corpus.sha256
+    assert folder(texts, pattern="*.txt", validation_share=0.3).n_documents == 20
+
+
+def test_copies_and_blank_files_of_a_folder_are_dropped_and_counted(texts):
+    (texts / "copy.txt").write_text("this text has the number <7>\n")
+    (texts / "empty.txt").touch()
+    (texts / "blank.txt").write_text(" \n")
+    corpus = folder(texts, validation_share=0.3)
+    train, validation = lines_in(corpus)
+    assert (train + validation).count("this text has the number <7>") == 1
+    assert "" not in (line.strip() for line in train)
+    assert (corpus.n_documents, corpus.n_dropped) == (40, 3)
+    assert corpus.bytes_dropped == len("this text has the number <7>\n") + 1 + len(" \n") + 1
+
+
+def test_bad_folders_are_named(tmp_path, texts):
+    with pytest.raises(ValueError, match=r"path must be a folder; got '.*nowhere'"):
+        folder(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"pattern must match a file in '.*'; got '\*.tex'"):
+        folder(texts, pattern="*.tex")
+    with pytest.raises(ValueError, match=r"validation_share must lie between 0 and 1; got 1.5"):
+        folder(texts, validation_share=1.5)
+    with pytest.raises(ValueError, match=r"validation_share 1e-06 puts all 40 documents of .* into training"):
+        folder(texts, validation_share=1e-6)
+    with pytest.raises(ValueError, match=r"validation_share 0.999999 puts all 40 .* into validation"):
+        folder(texts, validation_share=0.999999)
+    for path in texts.rglob("*.txt"):
+        path.write_text("\n")
+    with pytest.raises(ValueError, match="must hold text; got 40 documents, all of them blank"):
+        folder(texts)
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """A data set of 40 rows, one of them twice and one without text, in a folder; nothing is downloaded."""
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    found = [{"text": f"row <{index}>", "number": index} for index in [*range(40), 7]]
+    place = tmp_path / "rows"
+    place.mkdir()
+    lines = "\n".join(json.dumps(row) for row in [*found, {"text": None, "number": 0}])
+    (place / "train.jsonl").write_text(lines)
+    return place
+
+
+def test_a_data_set_is_split_by_row(rows, tmp_path):
+    corpus = hugging_face(str(rows), validation_share=0.3, cache=tmp_path / "cache")
+    train, validation = lines_in(corpus)
+    assert train
+    assert validation
+    assert sorted(train + validation) == sorted(f"row <{index}>" for index in range(40))
+    assert (corpus.n_documents, corpus.n_dropped, corpus.bytes_dropped) == (40, 2, len("row <7>\n") + 1)
+    assert corpus.name == f"text of {rows}, train"
+
+
+def test_a_bad_column_or_split_of_a_data_set_is_named(rows, tmp_path):
+    for column in ("words", "number"):
+        with pytest.raises(ValueError, match=rf"one of \['text'\]; got '{column}'"):
+            hugging_face(str(rows), column=column, cache=tmp_path / "cache")
+    with pytest.raises(ValueError, match="nope"):
+        hugging_face(str(rows), split="nope", cache=tmp_path / "cache")
+
+
+def test_without_the_package_a_data_set_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ImportError, match=r"pip install 'scaling-transformers\[cluster\]'"):
+        hugging_face("any")
