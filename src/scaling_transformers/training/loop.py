@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,20 +14,35 @@ from torch.nn import functional as F
 
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
+from scaling_transformers.training.language import SyntheticLanguage
 from scaling_transformers.training.loss import next_token_loss
+from scaling_transformers.training.parameterisation import parameter_groups
+
+Text = NDArray[np.unsignedinteger[Any]] | SyntheticLanguage
+"""What models are trained on: an array of tokens, or a language that goes on for ever."""
 
 
 def sample_batch(
-    text: NDArray[np.uint8], *, batch: int, n: int, generator: np.random.Generator
+    text: Text, *, batch: int, n: int, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Random cuts of a text: tokens and their successors, each of shape (batch, n).
+
+    Of a `SyntheticLanguage` the cuts follow each other, from a place that no other batch has seen but for an
+    unlikely chance; each begins with a tree.
 
     Raises
     ------
     ValueError
-        If the text is shorter than ``n + 1``, or ``batch`` or ``n`` is not a whole number of at least 1.
+        If the text is shorter than ``n + 1``, or ``n`` is not one of whole trees of the language, or ``batch``
+        or ``n`` is not a whole number of at least 1.
     """
     require_count(batch=batch, n=n)
+    if isinstance(text, SyntheticLanguage):
+        if n % text.tree_length:
+            raise ValueError(f"n must be a multiple of the language's trees of {text.tree_length}; got {n}")
+        start = int(generator.integers(2**40)) * text.tree_length
+        stream = torch.from_numpy(text.tokens(start=start, n=batch * n + 1).astype(np.int64))
+        return stream[:-1].view(batch, n), stream[1:].view(batch, n)
     if text.ndim != 1 or len(text) < n + 1:
         raise ValueError(f"text must have one axis of at least {n + 1} tokens; got shape {text.shape}")
     starts = generator.integers(0, len(text) - n, size=batch)
@@ -40,19 +56,21 @@ Sampler = Callable[..., tuple[Tensor, Tensor]]
 
 def train(
     model: Transformer,
-    text: NDArray[np.uint8],
+    text: Text,
     *,
     n_step: int,
     batch: int,
     n: int,
     learning_rate: float,
     seed: int = 0,
+    transfer: bool = False,
     sampler: Sampler = sample_batch,
     each_step: Callable[[int, float], None] | None = None,
 ) -> list[float]:
     """Train in place on random cuts of a text; return the loss of every step, in nats per token.
 
-    The learning rate rises linearly over the first 2 % of the steps and falls on a cosine to a tenth. Another
+    The learning rate rises linearly over the first 2 % of the steps and falls on a cosine to a tenth. With
+    ``transfer`` each matrix has the rate that `parameter_groups` gives its width, and nothing decays. Another
     ``sampler`` makes other batches of the text; ``each_step`` is told the step and its loss.
 
     Raises
@@ -61,13 +79,14 @@ def train(
         If loss or gradient stop being finite; the message names step and learning rate.
     """
     generator = np.random.default_rng(seed)
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
-        lr=learning_rate,
-        betas=(0.9, 0.95),
-    )
+    groups: list[dict[str, Any]]
+    if transfer:
+        groups = parameter_groups(model, learning_rate=learning_rate)
+    else:
+        decayed = [p for p in model.parameters() if p.ndim >= 2]
+        plain = [p for p in model.parameters() if p.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
     warm_up = max(1, n_step // 50)
 
     def factor(step: int) -> float:
@@ -117,7 +136,7 @@ def token_losses(model: Transformer, tokens: Tensor, *, head_gate: Tensor | None
 
 @torch.no_grad()
 def validation_loss(
-    model: Transformer, text: NDArray[np.uint8], *, n: int, n_text: int, seed: int = 0
+    model: Transformer, text: Text, *, n: int, n_text: int, seed: int = 0
 ) -> float:
     """Mean loss, in nats per token, over ``n_text`` random cuts of ``n`` tokens."""
     require_count(n_text=n_text)
