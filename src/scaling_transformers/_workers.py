@@ -9,8 +9,10 @@ import os
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from time import perf_counter, sleep
 from typing import Any, NamedTuple
 
@@ -77,7 +79,14 @@ def in_processes(
             backend="loky",
             inner_max_num_threads=1,
         )
-        yield from parallel(delayed(run_one)(execute, key, runs[key], os.getpid()) for key in keys)
+        outcomes = parallel(delayed(run_one)(execute, key, runs[key], os.getpid()) for key in keys)
+        try:
+            for outcome in outcomes:  # noqa: UP028 - `yield from` would close joblib's generator itself
+                yield outcome
+        finally:  # who stops listening early, as on Ctrl-C, knows that runs are cut off; joblib need not warn
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)
+                outcomes.close()
 
     left = dict.fromkeys(runs)
     while left:
@@ -89,9 +98,10 @@ def in_processes(
                 yield key
 
         try:
-            for outcome in pool(begin(list(left))):
-                del left[outcome.key]
-                yield outcome
+            with closing(pool(begin(list(left)))) as outcomes:
+                for outcome in outcomes:
+                    del left[outcome.key]
+                    yield outcome
         except BrokenProcessPool:
             pass
         for key in [key for key in begun if key in left]:
@@ -117,7 +127,7 @@ def on_cluster(
         keys = {
             client.submit(run_one, execute, key, settings, pure=False): key for key, settings in runs.items()
         }
-        for future in as_completed(list(keys)):  # type: ignore[no-untyped-call]
+        for future in as_completed(list(keys), loop=client.loop):  # type: ignore[no-untyped-call]
             key = keys.pop(future)
             try:
                 outcome = future.result()

@@ -121,9 +121,9 @@ def run_key(settings: Settings) -> str:
     Examples
     --------
     >>> run_key({"seed": 1, "flops": 1e12})
-    'ec4bd1a5b5d2bd28'
+    '8c4501aa6b47c5ab'
     >>> run_key({"flops": 1000000000000, "seed": 1.0})
-    'ec4bd1a5b5d2bd28'
+    '8c4501aa6b47c5ab'
     """
     scalars = require_scalars(settings, what="settings")
     whole = {
