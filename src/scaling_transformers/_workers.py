@@ -16,6 +16,8 @@ from contextlib import closing
 from time import perf_counter, sleep
 from typing import Any, NamedTuple
 
+from scaling_transformers._scalars import require_scalars
+
 Settings = Mapping[str, Any]
 Execute = Callable[[Settings], Mapping[str, Any]]
 
@@ -54,7 +56,7 @@ def run_one(execute: Execute, key: str, settings: Settings, parent: int | None =
         sys.modules["torch"].set_num_threads(1)
     start = perf_counter()
     try:
-        row = execute(dict(settings))
+        row = require_scalars(execute(dict(settings)), what="what execute returns")
     except (Exception, SystemExit) as error:
         return Outcome(key, None, perf_counter() - start, repr(error), traceback.format_exc())
     return Outcome(key, row, perf_counter() - start)
@@ -132,6 +134,6 @@ def on_cluster(
             try:
                 outcome = future.result()
             except Exception as error:
-                outcome = Outcome(key, None, 0.0, repr(error))
+                outcome = Outcome(key, None, 0.0, f"the cluster gave it up: {error!r}")
             future.release()
             yield outcome

@@ -196,6 +196,8 @@ def test_a_run_that_fails_is_named_and_tried_again(quick, log, tmp_path, capsys)
     [
         ({"loss": float("nan")}, "finite"),
         ({"loss": [1.0]}, r"loss = \[1.0\]"),
+        ({"loss": lambda: 1.0}, "loss = <function"),
+        (None, "mapping"),
         ({"x": 5}, r"changed \['x'\]"),
         ({"seconds": 1.0}, "'seconds'"),
         ({"loss": "low"}, "'loss' must be of one kind"),
@@ -370,13 +372,14 @@ def test_a_run_whose_process_is_killed_is_done_again_and_one_that_kills_its_proc
 
 
 def test_whoever_stops_listening_stops_the_processes(log):
-    outcomes = in_processes(toy(log), {str(x): {"x": x} for x in range(2000)}, workers=1)
-    next(outcomes)
+    runs = {str(x): {"x": x, "do": "wait" if x else "nothing"} for x in range(5)}
+    outcomes = in_processes(toy(log), runs, workers=1)
+    assert next(outcomes).row == {"double": 0}
+    until(lambda: started(log) == [0, 1])
     outcomes.close()
-    n_run = len(started(log))
-    assert n_run < 2000
-    time.sleep(0.2)
-    assert len(started(log)) == n_run
+    process = int(log.read_text().splitlines()[1].split()[1])
+    until(lambda: not running(process))
+    assert started(log) == [0, 1]
 
 
 # a cluster

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -156,33 +155,3 @@ def load_results(path: str | Path) -> NDArray[Any]:
     if not path.exists():
         raise FileNotFoundError(f"no results in {path}")
     return as_array(read_table(path))
-
-
-def require_scalars(
-    values: Mapping[str, Any], *, what: str, taken: Iterable[str] = ("key", "seconds")
-) -> dict[str, Any]:
-    """A mapping of names to values that a table can hold: strings, finite numbers, booleans and ``None``.
-
-    Scalars of NumPy and torch become Python's own.
-
-    Raises
-    ------
-    ValueError
-        If a name is not a string or is one of ``taken``, or a value is of another kind.
-    """
-    scalars = {}
-    for name, value in values.items():
-        if not isinstance(name, str) or not name or name in taken:
-            raise ValueError(f"{what} must have names that are strings, not {tuple(taken)}; got {name!r}")
-        if not isinstance(value, str) and hasattr(value, "item"):
-            value = value.item()
-        if value is not None and not isinstance(value, (str, int, float, bool)):
-            raise ValueError(f"{what} must be strings, numbers, booleans or None; got {name} = {value!r}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{what} must be finite, or None where missing; got {name} = {value}")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise ValueError(f"{what} must be whole numbers of at most 64 bits; got {name} = {value}")
-        if isinstance(value, str):
-            value.encode()  # a lone surrogate is a ValueError now rather than when the file is written
-        scalars[name] = value
-    return scalars

@@ -15,13 +15,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from scaling_transformers._scalars import require_scalars
 from scaling_transformers._workers import Execute, Settings, in_processes, on_cluster
 from scaling_transformers.training.results import (
     as_array,
     extended,
     load_results,
     read_table,
-    require_scalars,
     sole_writer,
     write_table,
 )
@@ -223,7 +223,6 @@ def run_sweep(
 
 def _row(key: str, settings: Settings, measured: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """One row of the table, of which no column has two meanings."""
-    measured = require_scalars(measured, what="what execute returns")
     changed = [name for name in measured if name in settings and measured[name] != settings[name]]
     if changed:
         raise ValueError(f"execute must not return a setting with another value; it changed {changed}")
