@@ -68,13 +68,13 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     settings : mapping
         ``corpus``: one of `CORPORA`; ``budget``: FLOPs to spend, as `training_flops` counts them exactly, or
-        in its place ``n_tokens``: tokens to train on, both to the nearest number of whole batches; ``d_model``, ``n_layer``, ``n_ctx``; ``learning_rate``, of a matrix `BASE_WIDTH` wide; ``seed``, of weights
+        in its place ``token_budget``: tokens to train on, both to the nearest number of whole batches; ``d_model``, ``n_layer``, ``n_ctx``; ``learning_rate``, of a matrix `BASE_WIDTH` wide; ``seed``, of weights
         and batches.
 
     Returns
     -------
     dict
-        ``n_params``, ``n_params_non_embedding``; ``n_tokens_seen`` in training, ``n_unique_tokens`` of them
+        ``n_params``, ``n_params_non_embedding``; ``n_tokens`` trained on, ``n_unique_tokens`` of them
         different; ``flops``; ``batch`` and ``n_step``; ``loss`` and its standard error ``loss_error``, in
         nats per token; ``cpu_seconds``; when, and on what.
 
@@ -85,16 +85,16 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     config = config_of(settings)
     n = config.n_ctx
-    given = {name: float(settings[name]) for name in ("budget", "n_tokens") if name in settings}
+    given = {name: float(settings[name]) for name in ("budget", "token_budget") if name in settings}
     if len(given) != 1:
-        raise ValueError(f"settings must have either budget or n_tokens; got {sorted(given)}")
+        raise ValueError(f"settings must have either budget or token_budget; got {sorted(given)}")
     for name, value in given.items():
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"{name} must be finite and above 0; got {value!r}")
     if "budget" in given:
         n_text = given["budget"] / training_flops(config, n_tokens=n, seq_len=n)
     else:
-        n_text = given["n_tokens"] / n
+        n_text = given["token_budget"] / n
     batch = batch_for(n_text * n, n=n)
     n_step = max(1, round(n_text / batch))
     n_tokens = n_step * batch * n
@@ -119,7 +119,7 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "n_params": counts.total,
         "n_params_non_embedding": counts.non_embedding,
-        "n_tokens_seen": n_tokens,
+        "n_tokens": n_tokens,
         "n_unique_tokens": unique,
         "flops": training_flops(config, n_tokens=n_tokens, seq_len=n),
         "batch": batch,
