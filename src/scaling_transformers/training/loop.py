@@ -22,9 +22,7 @@ Text = NDArray[np.unsignedinteger[Any]] | SyntheticLanguage
 """What models are trained on: an array of tokens, or a language that goes on for ever."""
 
 
-def sample_batch(
-    text: Text, *, batch: int, n: int, generator: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def sample_batch(text: Text, *, batch: int, n: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Random cuts of a text: tokens and their successors, each of shape (batch, n).
 
     Of a `SyntheticLanguage` the cuts follow each other, from a place that no other batch has seen but for an
@@ -135,9 +133,7 @@ def token_losses(model: Transformer, tokens: Tensor, *, head_gate: Tensor | None
 
 
 @torch.no_grad()
-def validation_loss(
-    model: Transformer, text: Text, *, n: int, n_text: int, seed: int = 0
-) -> float:
+def validation_loss(model: Transformer, text: Text, *, n: int, n_text: int, seed: int = 0) -> float:
     """Mean loss, in nats per token, over ``n_text`` random cuts of ``n`` tokens."""
     require_count(n_text=n_text)
     generator = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from scaling_transformers.accounting import count_parameters, training_flops
@@ -21,10 +22,13 @@ from scaling_transformers.training.corpora import Corpus, python_library
 from scaling_transformers.training.language import SyntheticLanguage
 from scaling_transformers.training.loop import sample_batch, train
 from scaling_transformers.training.parameterisation import initialise_for_transfer
+from scaling_transformers.training.record import read_record, shipped
+from scaling_transformers.training.results import load_results
 
 CORPORA = ("synthetic", "text")
 D_HEAD = 16
 N_VALIDATION = 2048  # texts that every model is measured on
+_DATA = shipped("scaling")
 
 
 def language() -> SyntheticLanguage:
@@ -68,8 +72,9 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     settings : mapping
         ``corpus``: one of `CORPORA`; ``budget``: FLOPs to spend, as `training_flops` counts them exactly, or
-        in its place ``token_budget``: tokens to train on, both to the nearest number of whole batches; ``d_model``, ``n_layer``, ``n_ctx``; ``learning_rate``, of a matrix `BASE_WIDTH` wide; ``seed``, of weights
-        and batches.
+        in its place ``token_budget``: tokens to train on, both to the nearest number of whole batches;
+        ``d_model``, ``n_layer``, ``n_ctx``; ``learning_rate``, of a matrix `BASE_WIDTH` wide; ``seed``, of
+        weights and batches.
 
     Returns
     -------
@@ -162,6 +167,34 @@ def held_out_loss(model: Transformer, corpus: str) -> tuple[float, float]:
     ]
     each = torch.cat(losses).double().numpy() - chance
     return float(each.mean()), float(each.std(ddof=1) / len(each) ** 0.5)
+
+
+def entropy_rate() -> float:
+    """Of the synthetic language of the book's runs, exactly, in nats per token."""
+    return language().entropy_rate
+
+
+def recorded(name: str) -> NDArray[Any]:
+    """The runs that are shipped: of a corpus, or ``"rates"``, those that vary the learning rate.
+
+    Returns
+    -------
+    structured array, a row a run
+        The settings and what `train_run` returns; ``key`` of the run and its ``seconds``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such sweep.
+    """
+    if name not in (*CORPORA, "rates"):
+        raise ValueError(f"name must be one of {(*CORPORA, 'rates')}; got {name!r}")
+    return load_results(str(_DATA / f"{name}.parquet"))
+
+
+def record() -> dict[str, Any]:
+    """When, on what and with what the shipped runs were made."""
+    return read_record(_DATA)
 
 
 def _require_corpus(name: Any) -> str:
