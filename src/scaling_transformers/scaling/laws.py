@@ -104,6 +104,14 @@ class ChinchillaLaw:
         n, d = g * budget ** (self.beta / total), budget ** (self.alpha / total) / g
         return Allocation(plain(n), plain(d), self.loss(n_params=n, n_tokens=d))
 
+    def enough_params(self, *, n_tokens: ArrayLike) -> Number:
+        """The parameters whose best number of tokens is ``n_tokens``: more of either alone gains the same.
+
+        ``N**alpha = alpha A / (beta B) D**beta``. Raises `ValueError` if a number is not positive and finite.
+        """
+        d = require_all_positive(n_tokens, name="n_tokens")
+        return plain((self.alpha * self.A / (self.beta * self.B) * d**self.beta) ** (1 / self.alpha))
+
     def cheapest(self, *, loss: ArrayLike, n_inference_tokens: ArrayLike = 0.0) -> Allocation:
         """The parameters and training tokens that reach ``loss`` for the least FLOPs in a life.
 
@@ -235,7 +243,8 @@ class DataConstrainedLaw:
     law : ChinchillaLaw
         Of data seen once.
     token_decay, param_decay : float
-        Repeats by which a repeat is worth 1/e of a fresh token (of a parameter not in excess). Positive.
+        Repeats by which a repeat is worth 1/e of a fresh token (of a parameter not in excess). Positive. Each
+        may be an array, then it is many laws.
 
     Raises
     ------
@@ -253,8 +262,8 @@ class DataConstrainedLaw:
     """
 
     law: ChinchillaLaw
-    token_decay: float
-    param_decay: float
+    token_decay: Number
+    param_decay: Number
 
     def __post_init__(self) -> None:
         if not isinstance(self.law, ChinchillaLaw):
@@ -284,11 +293,10 @@ class DataConstrainedLaw:
         Raises `ValueError` if a number is not positive and finite, or the shapes do not broadcast.
         """
         n, d, unique = require_together(n_params=n_params, n_tokens=n_tokens, n_unique_tokens=n_unique_tokens)
-        unique, law = np.minimum(unique, d), self.law
-        # the size whose best number of tokens is `unique`: equal marginal gains of the two terms
-        enough = (law.alpha * law.A / (law.beta * law.B) * unique**law.beta) ** (1 / law.alpha)
+        unique = np.minimum(unique, d)
+        enough = self.law.enough_params(n_tokens=unique)
         worth = _worth(n, np.minimum(enough, n), self.param_decay)
-        return law.loss(n_params=worth, n_tokens=_worth(d, unique, self.token_decay))
+        return self.law.loss(n_params=worth, n_tokens=_worth(d, unique, self.token_decay))
 
 
 def _worth(total: Any, unique: Any, decay: float) -> Any:
