@@ -11,7 +11,12 @@ from scaling_transformers.scaling.laws import (
     KaplanLaw,
 )
 from scaling_transformers.scaling.points import load_chinchilla_points
-from scaling_transformers.scaling.profile import Profile, profile_chinchilla
+from scaling_transformers.scaling.profile import Profile, profile_chinchilla, profile_kaplan
+from scaling_transformers.scaling.reconcile import (
+    NonEmbeddingFrontier,
+    non_embedding_frontier,
+    total_from_non_embedding,
+)
 from scaling_transformers.scaling.repeated import fit_data_constrained
 
 __all__ = [
@@ -22,6 +27,7 @@ __all__ = [
     "Frontier",
     "KaplanLaw",
     "LawFit",
+    "NonEmbeddingFrontier",
     "Profile",
     "fit_broken",
     "fit_chinchilla",
@@ -30,5 +36,8 @@ __all__ = [
     "fit_isoflop",
     "fit_kaplan",
     "load_chinchilla_points",
+    "non_embedding_frontier",
     "profile_chinchilla",
+    "profile_kaplan",
+    "total_from_non_embedding",
 ]

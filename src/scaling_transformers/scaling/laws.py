@@ -104,6 +104,32 @@ class ChinchillaLaw:
         n, d = g * budget ** (self.beta / total), budget ** (self.alpha / total) / g
         return Allocation(plain(n), plain(d), self.loss(n_params=n, n_tokens=d))
 
+    def slopes(self, *, n_params: ArrayLike, n_tokens: ArrayLike) -> tuple[Number, Number]:
+        """The exponents that a log-log plot of the loss shows here: over parameters, and over tokens.
+
+        ``-d log loss / d log N = alpha A N**-alpha / loss`` at D tokens, and ``beta B D**-beta / loss`` at N
+        parameters: less than alpha and beta, for the floor E and the other term do not fall.
+
+        At the best split of a budget the two are the same, and that is also the exponent over the budget:
+        with ``a = beta / (alpha + beta)`` of ``N ~ C**a``, one and the same slope m of both terms adds up to
+        ``a m + (1 - a) m``. There m is ``alpha a`` times what share of the loss lies above E. Of the loss less
+        E the exponent over the budget is ``alpha a`` everywhere.
+
+        Raises `ValueError` if a number is not positive and finite, or the shapes do not broadcast.
+
+        Examples
+        --------
+        >>> law = ChinchillaLaw(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+        >>> best = law.optimal(flops=1e21)
+        >>> by_params, by_tokens = law.slopes(n_params=best.n_params, n_tokens=best.n_tokens)
+        >>> round(by_params, 4), round(by_tokens, 4)
+        (0.0421, 0.0421)
+        """
+        n, d = require_together(n_params=n_params, n_tokens=n_tokens)
+        params, tokens = self.A / n**self.alpha, self.B / d**self.beta
+        loss = self.E + params + tokens
+        return plain(self.alpha * params / loss), plain(self.beta * tokens / loss)
+
     def enough_params(self, *, n_tokens: ArrayLike) -> Number:
         """The parameters whose best number of tokens is ``n_tokens``: more of either alone gains the same.
 
