@@ -24,7 +24,9 @@ def names_of(n_break, floor):
 
 def theta_of(n_break, floor):
     logs = ("scale", "floor", "at", "width")
-    return np.array([np.log(TRUTH[name]) if name in logs else TRUTH[name] for name in names_of(n_break, floor)])
+    return np.array(
+        [np.log(TRUTH[name]) if name in logs else TRUTH[name] for name in names_of(n_break, floor)]
+    )
 
 
 def noisy(law, seed, *shape, noise=0.005):
@@ -148,10 +150,10 @@ def test_points_that_cannot_determine_a_law_are_refused_with_the_reason():
     with pytest.raises(ValueError, match=r"floor must lie below every value; got 100.0 and the value 1\.6"):
         fit_broken(X, value, floor=100.0)
     for wrong in (-1.0, np.nan):
-        with pytest.raises(ValueError, match="^floor must be positive"):
+        with pytest.raises(ValueError, match=r"^floor must be positive"):
             fit_broken(X, value, floor=wrong)
     for wrong in (2, -1, 1.0):
-        with pytest.raises(ValueError, match="^n_break must be"):
+        with pytest.raises(ValueError, match=r"^n_break must be"):
             fit_broken(X, value, n_break=wrong)
     for name in ("x", "value"):
         for wrong in (0.0, -1.0, np.nan):

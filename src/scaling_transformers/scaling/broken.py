@@ -108,7 +108,7 @@ def fit_broken(
         law,
         names=names,
         n_log=len(logs),
-        open_at=(3.0,) + (0.5,) * (floor is None) + (2.0, 1.5) * n_break,  # a floor of 2 errors is told from 0
+        open_at=(3.0,) + (0.5,) * (floor is None) + (2.0, 1.5) * n_break,  # so 2 errors tell a floor from 0
         model=kind(log_x),
         theta=theta,
         value=least,

@@ -113,7 +113,9 @@ def fit_chinchilla(
     """
     x, y, z = logs_of_runs(n_params, n_tokens, loss, least=8, delta=delta)
     n_bootstrap = require_bootstrap(n_bootstrap)
-    theta, value, converged = best_of(chinchilla_model, x, y, target=z, starts=chinchilla_starts(), delta=delta)
+    theta, value, converged = best_of(
+        chinchilla_model, x, y, target=z, starts=chinchilla_starts(), delta=delta
+    )
     for name, slope in (("n_params", theta[3]), ("n_tokens", theta[4])):
         if slope <= 0:
             raise ValueError(f"loss must fall as {name} grows; the best fit has the exponent {-slope:.3g}")

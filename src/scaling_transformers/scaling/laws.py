@@ -112,8 +112,8 @@ class ChinchillaLaw:
 
         At the best split of a budget the two are the same, and that is also the exponent over the budget:
         with ``a = beta / (alpha + beta)`` of ``N ~ C**a``, one and the same slope m of both terms adds up to
-        ``a m + (1 - a) m``. There m is ``alpha a`` times what share of the loss lies above E. Of the loss less
-        E the exponent over the budget is ``alpha a`` everywhere.
+        ``a m + (1 - a) m``. There m is ``alpha a`` times what share of the loss lies above E. Of the loss
+        less E the exponent over the budget is ``alpha a`` everywhere.
 
         Raises `ValueError` if a number is not positive and finite, or the shapes do not broadcast.
 

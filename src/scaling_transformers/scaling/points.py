@@ -32,9 +32,9 @@ def load_chinchilla_points(*, path: str | PathLike[str] | None = None) -> Array:
     Returns
     -------
     ndarray, shape (245,)
-        With the fields ``n_params``, ``n_tokens`` (= ``flops / (6 n_params)``), ``flops`` and ``loss`` (nats a
-        token), in the order of the file. Besiroglu et al. leave the 5 runs of highest loss out of their fit:
-        ``points[np.argsort(points["loss"])[:-5]]``.
+        With the fields ``n_params``, ``n_tokens`` (= ``flops / (6 n_params)``), ``flops`` and ``loss`` (nats
+        a token), in the order of the file. Besiroglu et al. leave the 5 runs of highest loss out of their
+        fit: ``points[np.argsort(points["loss"])[:-5]]``.
 
     Raises
     ------

@@ -33,9 +33,7 @@ class NonEmbeddingFrontier:
     exponent: Number
 
 
-def total_from_non_embedding(
-    n_non_embedding: ArrayLike, *, vocab_size: float, aspect_ratio: float
-) -> Number:
+def total_from_non_embedding(n_non_embedding: ArrayLike, *, vocab_size: float, aspect_ratio: float) -> Number:
     """All parameters of models that have ``n_non_embedding`` without the embedding.
 
     Blocks hold ``N = 12 n_layer d_model**2``; with ``aspect_ratio = d_model / n_layer`` that makes
@@ -61,8 +59,8 @@ def total_from_non_embedding(
     >>> round(total_from_non_embedding(1e6, vocab_size=32_000, aspect_ratio=39.2))
     5748082
 
-    Source: Pearce & Song 2024, whose fit to the models of Hoffmann et al. has omega = 47,491: about the shapes
-    of the example.
+    Source: Pearce & Song 2024, whose fit to the models of Hoffmann et al. has omega = 47,491: about that of
+    the example.
     """
     n = require_all_positive(n_non_embedding, name="n_non_embedding")
     return plain(n + _omega(vocab_size, aspect_ratio) * np.cbrt(n))
@@ -119,7 +117,7 @@ def non_embedding_frontier(
         return 1 + ((1 + law.alpha) * gain / total - (n + embedding / 9) / gain) / law.beta
 
     everywhere = (omega * np.geomspace(1e-4, 1e4, 400)) ** 1.5  # of the embedding 1e4 to 1e-4 times the rest
-    if (growth(everywhere.reshape(-1, *(1,) * np.broadcast(law.alpha, law.beta).ndim)) <= 0).any():
+    if np.min(growth(everywhere.reshape(-1, *(1,) * np.broadcast(law.alpha, law.beta).ndim))) <= 0:
         raise ValueError(
             f"law must make larger sizes best for larger budgets; with alpha {law.alpha} and beta {law.beta} "
             "it does not where the embedding is about as large as the rest"

@@ -89,9 +89,7 @@ def fit_data_constrained(
     def kind(*columns: Array) -> Model:
         return repeated_model(*columns, law=law)
 
-    theta, value, converged = best_of(
-        kind, *columns, target=np.log(y), starts=repeated_starts(), delta=delta
-    )
+    theta, value, converged = best_of(kind, *columns, target=np.log(y), starts=repeated_starts(), delta=delta)
     return summarise(
         lambda **decays: DataConstrainedLaw(law, **decays),
         names=("token_decay", "param_decay"),
@@ -115,7 +113,9 @@ def repeated_starts() -> Array:
     return np.array(list(product(logs, logs)))
 
 
-def repeated_model(params: Array, excess: Array, tokens: Array, repeats: Array, *, law: ChinchillaLaw) -> Model:
+def repeated_model(
+    params: Array, excess: Array, tokens: Array, repeats: Array, *, law: ChinchillaLaw
+) -> Model:
     """Log loss of rows ``log token_decay``, ``log param_decay``.
 
     ``params`` and ``tokens`` are the terms of the loss with no excess and no repeats, ``excess`` and
