@@ -110,9 +110,11 @@ def test_a_bootstrap_gives_its_quantiles():
 
 
 def test_a_curve_that_rises_has_a_negative_exponent_told_from_0():
-    fit = fit_broken(X, noisy(BrokenPowerLaw(floor=0.0, scale=2.0, exponent=-0.1), 3), n_break=0, floor=0.0)
-    assert fit.converged
-    assert fit.interval["exponent"][0] < -0.1 < fit.interval["exponent"][1] < 0
+    value = noisy(BrokenPowerLaw(floor=0.0, scale=2.0, exponent=-0.1), 3)
+    for n_bootstrap in (0, 100):
+        fit = fit_broken(X, value, n_break=0, floor=0.0, n_bootstrap=n_bootstrap)
+        assert fit.converged, fit.message
+        assert fit.interval["exponent"][0] < -0.1 < fit.interval["exponent"][1] < 0
 
 
 def test_a_flat_start_before_a_break_is_no_fault():
