@@ -63,7 +63,7 @@ def fit_data_constrained(
     >>> round(fit.law.token_decay, 3), round(fit.law.param_decay, 3)
     (15.388, 5.31)
 
-    Source: Muennighoff et al. 2023, equations 5 and 6, and appendix A (fit on top of a law of fresh data).
+    Source: Muennighoff et al. 2023, equations 5 and 6 (the law).
     """
     n, d, unique, y = require_runs(
         least=6, n_params=n_params, n_tokens=n_tokens, n_unique_tokens=n_unique_tokens, loss=loss
