@@ -1,7 +1,5 @@
 """What the fits of laws to runs promise."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -18,7 +16,6 @@ from scaling_transformers.scaling.fits import (
 
 TRUE = ChinchillaLaw(E=1.8, A=480.0, B=2100.0, alpha=0.35, beta=0.37)
 NAMES = ("A", "B", "E", "alpha", "beta")
-SHARED = Path("shared/data/chinchilla_points.csv")  # beside the project, where there is one; never part of it
 
 
 def grid(n_size=8, n_length=8):
@@ -36,13 +33,9 @@ def noisy_runs(*, noise=0.005, seed=0, **sizes):
 
 
 @pytest.fixture(scope="module")
-def published_runs():
+def published_runs(all_published_runs):
     """The runs of Hoffmann et al. 2022, figure 4, less the 5 of highest loss, as Besiroglu et al. fit."""
-    found = [folder / SHARED for folder in Path(__file__).parents if (folder / SHARED).exists()]
-    if not found:
-        pytest.skip(f"needs {SHARED} beside the project: runs read off a published figure")
-    table = np.genfromtxt(found[0], delimiter=",", names=True)
-    table = table[np.argsort(table["loss"])[:-5]]
+    table = all_published_runs[np.argsort(all_published_runs["loss"])[:-5]]
     return table["n_params"], table["n_tokens"], table["loss"]
 
 

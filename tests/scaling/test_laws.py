@@ -87,6 +87,40 @@ def test_a_parameter_that_is_no_law_is_named(law, wrong):
             dataclasses.replace(law, **{field.name: wrong})
 
 
+@given(n=st.floats(1e5, 1e13), d=st.floats(1e6, 1e14))
+def test_the_slopes_are_those_of_the_log_of_the_loss(n, d):
+    def fall(n_factor, d_factor):
+        up, down = (
+            np.log(CHINCHILLA.loss(n_params=n * n_factor**sign, n_tokens=d * d_factor**sign))
+            for sign in (1, -1)
+        )
+        return -(up - down) / 2e-4
+
+    step = np.exp(1e-4)
+    by_params, by_tokens = CHINCHILLA.slopes(n_params=n, n_tokens=d)
+    assert by_params == pytest.approx(fall(step, 1), rel=1e-5, abs=1e-9)
+    assert by_tokens == pytest.approx(fall(1, step), rel=1e-5, abs=1e-9)
+
+
+def test_at_the_best_split_both_slopes_are_the_exponent_over_the_budget():
+    flops = np.geomspace(1e18, 1e26, 30)
+    best = CHINCHILLA.optimal(flops=flops)
+    by_params, by_tokens = CHINCHILLA.slopes(n_params=best.n_params, n_tokens=best.n_tokens)
+    np.testing.assert_allclose(by_params, by_tokens, rtol=1e-12)
+    up, down = (np.log(CHINCHILLA.optimal(flops=flops * np.exp(sign * 1e-4)).loss) for sign in (1, -1))
+    np.testing.assert_allclose(by_params, -(up - down) / 2e-4, rtol=1e-6)
+    above = 0.34 * 0.28 / (0.34 + 0.28)
+    np.testing.assert_allclose(by_params, above * (1 - 1.69 / best.loss), rtol=1e-12)
+    np.testing.assert_allclose(np.diff(np.log(best.loss - 1.69)) / np.diff(np.log(flops)), -above, rtol=1e-9)
+
+
+def test_the_size_that_is_enough_for_some_tokens_is_that_whose_best_tokens_they_are():
+    best = CHINCHILLA.optimal(flops=np.geomspace(1e18, 1e26, 5))
+    np.testing.assert_allclose(CHINCHILLA.enough_params(n_tokens=best.n_tokens), best.n_params, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"^n_tokens must be positive"):
+        CHINCHILLA.enough_params(n_tokens=0)
+
+
 @given(extra=st.floats(0.01, 3), used=st.one_of(st.just(0.0), st.floats(1e6, 1e16)))
 def test_no_other_size_reaches_a_loss_for_fewer_flops_over_a_life(extra, used):
     best = CHINCHILLA.cheapest(loss=1.69 + extra, n_inference_tokens=used)

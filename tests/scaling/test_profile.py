@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from scaling_transformers.scaling import ChinchillaLaw, fit_chinchilla, profile_chinchilla
+from scaling_transformers.scaling import (
+    ChinchillaLaw,
+    KaplanLaw,
+    fit_chinchilla,
+    fit_kaplan,
+    profile_chinchilla,
+    profile_kaplan,
+)
 from scaling_transformers.scaling.fits import bootstrap, chinchilla_model, near_chinchilla, t_quantile
 from scaling_transformers.scaling.profile import profiles_of
 
@@ -58,7 +65,35 @@ def test_a_profile_is_least_at_the_fit_and_rises_to_both_sides():
         assert profile.interval[0] < getattr(law, name) < profile.interval[1]
 
 
+def test_the_profiles_of_kaplans_law_hold_it_and_with_squares_meet_the_f_test():
+    optimize = pytest.importorskip("scipy.optimize", reason="SciPy is the peer of this test")
+    n, d = (a.ravel() for a in np.meshgrid(np.geomspace(1e6, 1e9, 7), np.geomspace(1e8, 2e10, 7)))
+    true = KaplanLaw.published()
+    z = np.log(true.loss(n_params=n, n_tokens=d)) + 0.003 * np.random.default_rng(1).normal(size=n.size)
+    profiles = profile_kaplan(n, d, np.exp(z), delta=10.0)
+    fit = fit_kaplan(n, d, np.exp(z), delta=10.0)
+    assert list(profiles) == ["N_c", "D_c", "alpha_N", "alpha_D"]
+    for name, profile in profiles.items():
+        assert profile.values[profile.values.size // 2] == pytest.approx(getattr(fit.law, name))
+        assert profile.interval[0] < getattr(true, name) < profile.interval[1]
+        assert profile.interval == pytest.approx(fit.interval[name], rel=0.5 if "_c" in name else 0.03)
+    dof = n.size - 4
+    for alpha in profiles["alpha_N"].interval:
+
+        def residuals(free, alpha=alpha):
+            log_n, log_d, alpha_d = free
+            terms = alpha / alpha_d * (log_n - np.log(n)), log_d - np.log(d)
+            return alpha_d * np.logaddexp(*terms) - z
+
+        start = [np.log(fit.law.N_c), np.log(fit.law.D_c), fit.law.alpha_D]
+        held = optimize.least_squares(residuals, start, xtol=1e-15, ftol=1e-15, x_scale="jac")
+        rise = (held.cost - fit.objective) / (fit.objective / dof)
+        assert rise == pytest.approx(t_quantile(dof) ** 2, rel=0.02)
+
+
 def test_runs_that_leave_a_parameter_open_have_no_profile():
     noise = np.exp(0.003 * np.random.default_rng(1).normal(size=N.size))
     with pytest.raises(ValueError, match=r"loss must determine every parameter to have a profile; .*told"):
         profile_chinchilla(N, D, (1 + 300 * N**-0.3) * noise)
+    with pytest.raises(ValueError, match=r"loss must determine every parameter to have a profile"):
+        profile_kaplan(N, D, (300 * N**-0.3) * noise)

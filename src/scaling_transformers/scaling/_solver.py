@@ -87,6 +87,9 @@ def _minimise(
         if weight is not None:
             own = weight if weight.ndim == 1 else weight[rows]
             value, slope, curvature = value * own, slope * own, curvature * own
+        # with no point within delta a row lies on a slope without curvature, and no damping shortens its step
+        bare = ~curvature.any(axis=1)
+        curvature[bare] = np.abs(slope[bare]) / np.maximum(size[bare], 1e-300)
         bend = slope if second_order else np.zeros_like(slope)
         return value.sum(axis=1), *assemble(slope, curvature, bend)
 

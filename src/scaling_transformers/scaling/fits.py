@@ -39,17 +39,18 @@ class LawFit(Generic[Law]):
     interval : dict of str to (float, float)
         95 % interval of each parameter, by name. Without a bootstrap Student's t times the standard error,
         about the logarithm of a parameter fitted as one; with one, the 2.5 and 97.5 % quantiles of
-        ``samples``. From 0 to infinity where ``converged`` is False.
+        ``samples``. From 0 to infinity where ``converged`` is False, or from minus infinity for a parameter
+        of either sign.
     converged : bool
         Whether a least value was found and the runs determine every parameter. If not, ``law`` only describes
         the runs it was fitted to, and ``message`` says what is wrong.
     message : str
         What is wrong, or "converged".
     objective : float
-        Sum over runs of the Huber loss of the residuals of log loss.
+        Sum over runs of the Huber loss of the residuals of log loss, or of what else was fitted.
     samples : dict of str to ndarray, or None
-        The parameters of every bootstrap fit, by name; None without a bootstrap. A law of all of them at once
-        is ``type(fit.law)(**fit.samples)``.
+        The parameters of every bootstrap fit, by name; None without a bootstrap. A `ChinchillaLaw` or
+        `KaplanLaw` of all of them at once is ``type(fit.law)(**fit.samples)``.
     """
 
     law: Law
@@ -112,7 +113,9 @@ def fit_chinchilla(
     """
     x, y, z = logs_of_runs(n_params, n_tokens, loss, least=8, delta=delta)
     n_bootstrap = require_bootstrap(n_bootstrap)
-    theta, value, converged = best_of(chinchilla_model, x, y, z, starts=chinchilla_starts(), delta=delta)
+    theta, value, converged = best_of(
+        chinchilla_model, x, y, target=z, starts=chinchilla_starts(), delta=delta
+    )
     for name, slope in (("n_params", theta[3]), ("n_tokens", theta[4])):
         if slope <= 0:
             raise ValueError(f"loss must fall as {name} grows; the best fit has the exponent {-slope:.3g}")
@@ -172,7 +175,7 @@ def fit_kaplan(
     """
     x, y, z = logs_of_runs(n_params, n_tokens, loss, least=7, delta=delta)
     n_bootstrap = require_bootstrap(n_bootstrap)
-    theta, value, converged = best_of(kaplan_model, x, y, z, starts=kaplan_starts(), delta=delta)
+    theta, value, converged = best_of(kaplan_model, x, y, target=z, starts=kaplan_starts(), delta=delta)
     return summarise(
         KaplanLaw,
         names=("N_c", "D_c", "alpha_N", "alpha_D"),
@@ -358,18 +361,25 @@ def require_spread(**logs: Array) -> None:
 
 
 def best_of(
-    kind: Callable[[Array, Array], Model], x: Array, y: Array, target: Array, *, starts: Array, delta: float
+    kind: Callable[..., Model], *columns: Array, target: Array, starts: Array, delta: float
 ) -> tuple[Array, float, bool]:
     """The parameters (p,) of least objective over ``starts``, the objective, and whether converged.
+
+    ``kind`` makes the model of runs of their ``columns``, each (n,).
 
     From most starts a law is nowhere near the runs, and which of them lead somewhere shows on a few runs:
     every start descends on those, and the best go on with all of them.
     """
-    few = np.random.default_rng(0).choice(x.size, min(N_FEW, x.size), replace=False)
+    few = np.random.default_rng(0).choice(target.size, min(N_FEW, target.size), replace=False)
     rows, value, _ = minimise(
-        kind(x[few], y[few]), starts, target[few], delta=max(delta, 0.1), n_step=5, second_order=False
+        kind(*(column[few] for column in columns)),
+        starts,
+        target[few],
+        delta=max(delta, 0.1),
+        n_step=5,
+        second_order=False,
     )
-    model, rows = kind(x, y), rows[np.argsort(value, kind="stable")[:N_LEADING]]
+    model, rows = kind(*columns), rows[np.argsort(value, kind="stable")[:N_LEADING]]
     rows, _, _ = minimise(model, rows, target, delta=max(10 * delta, 1e-2), n_step=6, second_order=False)
     value = huber(model(rows)[0] - target, delta).sum(axis=1)
     rows = rows[np.argsort(value, kind="stable")[:N_KEPT]]
@@ -479,10 +489,13 @@ def summarise(
     near: Callable[[Array], Array],
     n_bootstrap: int,
     seed: int,
+    signed: tuple[str, ...] = (),
+    may_vanish: tuple[str, ...] = (),
 ) -> LawFit[Law]:
     """The fit as handed out; in ``theta`` the first ``n_log`` parameters are logarithms.
 
-    A logarithm is too open to report from a standard error of ``open_at`` on.
+    A logarithm is too open to report from a standard error of ``open_at`` on, another parameter if it is not
+    told from 0, unless it ``may_vanish``. Those that are no logarithms are positive, but for the ``signed``.
     """
 
     def natural(rows: Array) -> Array:
@@ -502,14 +515,15 @@ def summarise(
     for i, name in enumerate(names):
         if i < n_log and error[i] > open_at[i]:
             faults.append(f"{name} is known to no better than a factor of {np.exp(2 * open_at[i]):.0f}")
-        if i >= n_log and low[i] <= 0:
+        if i >= n_log and name not in may_vanish and low[i] <= 0 <= high[i]:
             faults.append(f"{name} is not told from 0")
 
     samples = None
     if n_bootstrap:
         counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_bootstrap)
         rows, settled = bootstrap(model, near, theta, target, delta=delta, weight=counts.astype(float))
-        settled &= (rows[:, n_log:] > 0).all(axis=1)
+        kept = [i for i in range(n_log, p) if names[i] not in may_vanish]
+        settled &= (rows[:, kept] * np.sign(theta[kept]) > 0).all(axis=1)
         if settled.mean() < 0.99:
             faults.append(f"{(~settled).sum()} of {n_bootstrap} resampled fits found no law")
         drawn = natural(rows[settled])
@@ -518,7 +532,8 @@ def summarise(
             standard_error = drawn.std(axis=0, ddof=1)
             low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     if faults:
-        standard_error, low, high = np.full(p, np.inf), np.zeros(p), np.full(p, np.inf)
+        standard_error, high = np.full(p, np.inf), np.full(p, np.inf)
+        low = np.array([-np.inf if name in signed else 0.0 for name in names])
     return LawFit(
         law=kind(**dict(zip(names, natural(theta).tolist(), strict=True))),
         standard_error=dict(zip(names, standard_error.tolist(), strict=True)),

@@ -104,6 +104,40 @@ class ChinchillaLaw:
         n, d = g * budget ** (self.beta / total), budget ** (self.alpha / total) / g
         return Allocation(plain(n), plain(d), self.loss(n_params=n, n_tokens=d))
 
+    def slopes(self, *, n_params: ArrayLike, n_tokens: ArrayLike) -> tuple[Number, Number]:
+        """The exponents that a log-log plot of the loss shows here: over parameters, and over tokens.
+
+        ``-d log loss / d log N = alpha A N**-alpha / loss`` at D tokens, and ``beta B D**-beta / loss`` at N
+        parameters: less than alpha and beta, for the floor E and the other term do not fall.
+
+        At the best split of a budget the two are the same, and that is also the exponent over the budget:
+        with ``a = beta / (alpha + beta)`` of ``N ~ C**a``, one and the same slope m of both terms adds up to
+        ``a m + (1 - a) m``. There m is ``alpha a`` times what share of the loss lies above E. Of the loss
+        less E the exponent over the budget is ``alpha a`` everywhere.
+
+        Raises `ValueError` if a number is not positive and finite, or the shapes do not broadcast.
+
+        Examples
+        --------
+        >>> law = ChinchillaLaw(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+        >>> best = law.optimal(flops=1e21)
+        >>> by_params, by_tokens = law.slopes(n_params=best.n_params, n_tokens=best.n_tokens)
+        >>> round(by_params, 4), round(by_tokens, 4)
+        (0.0421, 0.0421)
+        """
+        n, d = require_together(n_params=n_params, n_tokens=n_tokens)
+        params, tokens = self.A / n**self.alpha, self.B / d**self.beta
+        loss = self.E + params + tokens
+        return plain(self.alpha * params / loss), plain(self.beta * tokens / loss)
+
+    def enough_params(self, *, n_tokens: ArrayLike) -> Number:
+        """The parameters whose best number of tokens is ``n_tokens``: more of either alone gains the same.
+
+        ``N**alpha = alpha A / (beta B) D**beta``. Raises `ValueError` if a number is not positive and finite.
+        """
+        d = require_all_positive(n_tokens, name="n_tokens")
+        return plain((self.alpha * self.A / (self.beta * self.B) * d**self.beta) ** (1 / self.alpha))
+
     def cheapest(self, *, loss: ArrayLike, n_inference_tokens: ArrayLike = 0.0) -> Allocation:
         """The parameters and training tokens that reach ``loss`` for the least FLOPs in a life.
 
@@ -235,7 +269,8 @@ class DataConstrainedLaw:
     law : ChinchillaLaw
         Of data seen once.
     token_decay, param_decay : float
-        Repeats by which a repeat is worth 1/e of a fresh token (of a parameter not in excess). Positive.
+        Repeats by which a repeat is worth 1/e of a fresh token (of a parameter not in excess). Positive. Each
+        may be an array, then it is many laws.
 
     Raises
     ------
@@ -253,8 +288,8 @@ class DataConstrainedLaw:
     """
 
     law: ChinchillaLaw
-    token_decay: float
-    param_decay: float
+    token_decay: Number
+    param_decay: Number
 
     def __post_init__(self) -> None:
         if not isinstance(self.law, ChinchillaLaw):
@@ -284,11 +319,10 @@ class DataConstrainedLaw:
         Raises `ValueError` if a number is not positive and finite, or the shapes do not broadcast.
         """
         n, d, unique = require_together(n_params=n_params, n_tokens=n_tokens, n_unique_tokens=n_unique_tokens)
-        unique, law = np.minimum(unique, d), self.law
-        # the size whose best number of tokens is `unique`: equal marginal gains of the two terms
-        enough = (law.alpha * law.A / (law.beta * law.B) * unique**law.beta) ** (1 / law.alpha)
+        unique = np.minimum(unique, d)
+        enough = self.law.enough_params(n_tokens=unique)
         worth = _worth(n, np.minimum(enough, n), self.param_decay)
-        return law.loss(n_params=worth, n_tokens=_worth(d, unique, self.token_decay))
+        return self.law.loss(n_params=worth, n_tokens=_worth(d, unique, self.token_decay))
 
 
 def _worth(total: Any, unique: Any, decay: float) -> Any:

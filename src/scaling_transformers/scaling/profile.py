@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,8 +11,11 @@ from numpy.typing import ArrayLike
 from scaling_transformers.scaling._solver import Array, Assemble, Model, huber, minimise
 from scaling_transformers.scaling.fits import (
     WIDTH,
+    LawFit,
     chinchilla_model,
     fit_chinchilla,
+    fit_kaplan,
+    kaplan_model,
     logs_of_runs,
     t_quantile,
 )
@@ -58,20 +62,37 @@ def profile_chinchilla(
     Source: Huber & Ronchetti 2009, Robust Statistics (tests by the rise of the objective).
     """
     fit = fit_chinchilla(n_params, n_tokens, loss, delta=delta)
+    x, y, z = logs_of_runs(n_params, n_tokens, loss, least=8, delta=delta)
+    names = ("A", "B", "E", "alpha", "beta")
+    return _profiles(fit, chinchilla_model(x, y), z, names=names, n_log=3, delta=delta)
+
+
+def profile_kaplan(
+    n_params: ArrayLike, n_tokens: ArrayLike, loss: ArrayLike, *, delta: float = 1e-3
+) -> dict[str, Profile]:
+    """The profile of each parameter of `fit_kaplan`, by name, and its 95 % interval.
+
+    As `profile_chinchilla`, with the arguments and the errors of `fit_kaplan`.
+    """
+    fit = fit_kaplan(n_params, n_tokens, loss, delta=delta)
+    x, y, z = logs_of_runs(n_params, n_tokens, loss, least=7, delta=delta)
+    names = ("N_c", "D_c", "alpha_N", "alpha_D")
+    return _profiles(fit, kaplan_model(x, y), z, names=names, n_log=4, delta=delta)
+
+
+def _profiles(
+    fit: LawFit[Any], model: Model, target: Array, *, names: tuple[str, ...], n_log: int, delta: float
+) -> dict[str, Profile]:
+    """Of each parameter of a fit whose first ``n_log`` parameters are fitted as logarithms."""
     if not fit.converged:
         raise ValueError(f"loss must determine every parameter to have a profile; {fit.message}")
-    x, y, z = logs_of_runs(n_params, n_tokens, loss, least=8, delta=delta)
-    law = fit.law
-    theta = np.array([*np.log([law.A, law.B, law.E]), law.alpha, law.beta])
+    theta = np.array([getattr(fit.law, name) for name in names])
+    theta[:n_log] = np.log(theta[:n_log])
     named = {}
-    for name, (values, statistic, bounds) in zip(
-        ("A", "B", "E", "alpha", "beta"),
-        profiles_of(chinchilla_model(x, y), theta, z, delta=delta),
-        strict=True,
-    ):
-        if name in ("A", "B", "E"):
+    for i, (values, statistic, bounds) in enumerate(profiles_of(model, theta, target, delta=delta)):
+        if i < n_log:
             values, bounds = np.exp(values), (float(np.exp(bounds[0])), float(np.exp(bounds[1])))
-        named[name] = Profile(values, statistic, (max(bounds[0], 0.0), bounds[1]))
+        named[names[i]] = Profile(values, statistic, (max(bounds[0], 0.0), bounds[1]))
     return named
 
 
