@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from time import perf_counter, sleep
@@ -72,16 +72,20 @@ def in_processes(
     """
     from joblib import Parallel, delayed
 
-    def pool(keys: Iterator[str]) -> Generator[Outcome, None, None]:
-        parallel = Parallel(
+    def pool(keys: Sequence[str], begun: list[str]) -> Generator[Outcome, None, None]:
+        def calls() -> Iterator[Any]:
+            for key in keys:
+                begun.append(key)
+                yield delayed(run_one)(execute, key, runs[key], os.getpid())
+
+        outcomes = Parallel(
             n_jobs=max(2, workers),  # with one, joblib would run in this process, and die with the run
-            pre_dispatch=workers,  # so many at once
+            pre_dispatch=workers,
             batch_size=1,
             return_as="generator_unordered",
             backend="loky",
             inner_max_num_threads=1,
-        )
-        outcomes = parallel(delayed(run_one)(execute, key, runs[key], os.getpid()) for key in keys)
+        )(calls())
         try:
             for outcome in outcomes:  # noqa: UP028 - `yield from` would close joblib's generator itself
                 yield outcome
@@ -90,28 +94,24 @@ def in_processes(
                 warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)
                 outcomes.close()
 
-    left = dict.fromkeys(runs)
+    left = list(runs)
     while left:
         begun: list[str] = []
-
-        def begin(waiting: list[str], begun: list[str] = begun) -> Iterator[str]:
-            for key in waiting:
-                begun.append(key)
-                yield key
-
+        ended = set()
         try:
-            with closing(pool(begin(list(left)))) as outcomes:
+            # a single worker gets one run a call: joblib may put a second one beside a short first one
+            with closing(pool(left if workers > 1 else left[:1], begun)) as outcomes:
                 for outcome in outcomes:
-                    del left[outcome.key]
+                    ended.add(outcome.key)
                     yield outcome
         except BrokenProcessPool:
             pass
-        for key in [key for key in begun if key in left]:
-            del left[key]
+        for key in [key for key in begun if key not in ended]:
             try:
-                yield from pool(iter([key]))
+                yield from pool([key], [])
             except BrokenProcessPool as error:
                 yield Outcome(key, None, 0.0, f"its process died twice: {error}")
+        left = [key for key in left if key not in begun]
 
 
 def on_cluster(

@@ -371,15 +371,33 @@ def test_a_run_whose_process_is_killed_is_done_again_and_one_that_kills_its_proc
     assert started(log).count(3) == 2
 
 
+def test_a_single_worker_does_one_run_at_a_time_and_survives_the_death_of_one(log):
+    def execute(settings):
+        with log.open("a") as file:
+            file.write(f"{settings['x']} {os.getpid()}\n")
+        if settings["x"] == 2 and started(log).count(2) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert not log.with_suffix(".busy").exists()
+        log.with_suffix(".busy").touch()
+        time.sleep(0.01)
+        log.with_suffix(".busy").unlink()
+        return {"double": 2 * settings["x"]}
+
+    outcomes = list(in_processes(execute, {str(x): {"x": x} for x in range(5)}, workers=1))
+    assert [outcome.row for outcome in outcomes] == [{"double": 2 * x} for x in range(5)]
+    assert started(log) == [0, 1, 2, 2, 3, 4]
+    assert str(os.getpid()) not in log.read_text().split()
+
+
 def test_whoever_stops_listening_stops_the_processes(log):
     runs = {str(x): {"x": x, "do": "wait" if x else "nothing"} for x in range(5)}
-    outcomes = in_processes(toy(log), runs, workers=1)
+    outcomes = in_processes(toy(log), runs, workers=2)
     assert next(outcomes).row == {"double": 0}
-    until(lambda: started(log) == [0, 1])
+    until(lambda: started(log) == [0, 1, 2])
     outcomes.close()
-    process = int(log.read_text().splitlines()[1].split()[1])
-    until(lambda: not running(process))
-    assert started(log) == [0, 1]
+    processes = [int(line.split()[1]) for line in log.read_text().splitlines()]
+    until(lambda: not any(running(process) for process in processes))
+    assert started(log) == [0, 1, 2]
 
 
 # a cluster
