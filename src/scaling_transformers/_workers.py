@@ -67,8 +67,9 @@ def in_processes(
 ) -> Generator[Outcome, None, None]:
     """The outcomes of runs, each as it ends, executed in so many processes of this machine.
 
-    A process that dies (killed, or out of memory) takes the others of its pool with it. The runs that may
-    have been in flight are then done again, each alone in its pool; one whose process dies again has failed.
+    A process that dies (killed, or out of memory) takes the others of its pool with it. The runs that
+    were in flight or next in line are then done again, each alone in its pool; one whose process dies again
+    has failed.
     """
     from joblib import Parallel, delayed
 
@@ -80,7 +81,6 @@ def in_processes(
 
         outcomes = Parallel(
             n_jobs=max(2, workers),  # with one, joblib would run in this process, and die with the run
-            pre_dispatch=workers,
             batch_size=1,
             return_as="generator_unordered",
             backend="loky",
@@ -99,7 +99,7 @@ def in_processes(
         begun: list[str] = []
         ended = set()
         try:
-            # a single worker gets one run a call: joblib may put a second one beside a short first one
+            # a single worker gets one run a call, as the pool has two processes
             with closing(pool(left if workers > 1 else left[:1], begun)) as outcomes:
                 for outcome in outcomes:
                     ended.add(outcome.key)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
@@ -30,18 +31,27 @@ from scaling_transformers.training.sweeps import (
 
 
 def toy(log: Path):
-    """Doubles x, writes down each start, and does what the settings ask for. A closure is pickled whole."""
+    """Doubles x, writes down each start, and does what the settings ask for.
+
+    A closure is pickled whole, if it names nothing of this module: the processes need not import the tests.
+    """
 
     def execute(settings):
+        x, wish = settings["x"], settings.get("do")
         with log.open("a") as file:
-            file.write(f"{settings['x']} {os.getpid()} {os.environ.get('OMP_NUM_THREADS')}\n")
-        if settings.get("do") == "raise":
-            raise ZeroDivisionError(f"x is {settings['x']}")
-        if settings.get("do") == "die":
+            file.write(f"{x} {os.getpid()} {os.environ.get('OMP_NUM_THREADS')}\n")
+        first = sum(line.startswith(f"{x} ") for line in log.read_text().splitlines()) == 1
+        if wish == "raise":
+            raise ZeroDivisionError(f"x is {x}")
+        if wish == "die" or (wish == "die once" and first):
             os.kill(os.getpid(), signal.SIGKILL)
-        if settings.get("do") == "wait" and len(log.read_text().split(f"{settings['x']} ")) == 2:
-            time.sleep(60)  # the first time only
-        return {"double": 2.0 * settings["x"], **({"name": "odd"} if settings["x"] % 2 else {})}
+        if wish == "wait once" and first:
+            time.sleep(60)
+        if wish == "be alone":
+            log.with_suffix(".alone").touch(exist_ok=False)
+            time.sleep(0.01)
+            log.with_suffix(".alone").unlink()
+        return {"double": 2.0 * x, **({"name": "odd"} if x % 2 else {})}
 
     return execute
 
@@ -53,7 +63,8 @@ def started(log: Path) -> list[float]:
 def kill_the_process_of_1(log: Path) -> None:
     until(lambda: 1 in started(log))
     line = next(line for line in log.read_text().splitlines() if line.startswith("1 "))
-    os.kill(int(line.split()[1]), signal.SIGKILL)
+    with suppress(ProcessLookupError):  # gone with its pool, where another process has died meanwhile
+        os.kill(int(line.split()[1]), signal.SIGKILL)
 
 
 def until(condition, *, seconds: float = 30) -> None:
@@ -359,7 +370,7 @@ def running(process: int) -> bool:
 
 
 def test_a_run_whose_process_is_killed_is_done_again_and_one_that_kills_its_process_fails(tmp_path, log):
-    runs = [{"x": x, "do": {1: "wait", 3: "die"}.get(x, "nothing")} for x in range(6)]
+    runs = [{"x": x, "do": {1: "wait once", 3: "die"}.get(x, "nothing")} for x in range(6)]
 
     killer = Thread(target=kill_the_process_of_1, args=[log])
     killer.start()
@@ -372,25 +383,15 @@ def test_a_run_whose_process_is_killed_is_done_again_and_one_that_kills_its_proc
 
 
 def test_a_single_worker_does_one_run_at_a_time_and_survives_the_death_of_one(log):
-    def execute(settings):
-        with log.open("a") as file:
-            file.write(f"{settings['x']} {os.getpid()}\n")
-        if settings["x"] == 2 and started(log).count(2) == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        assert not log.with_suffix(".busy").exists()
-        log.with_suffix(".busy").touch()
-        time.sleep(0.01)
-        log.with_suffix(".busy").unlink()
-        return {"double": 2 * settings["x"]}
-
-    outcomes = list(in_processes(execute, {str(x): {"x": x} for x in range(5)}, workers=1))
-    assert [outcome.row for outcome in outcomes] == [{"double": 2 * x} for x in range(5)]
+    runs = {str(x): {"x": x, "do": "die once" if x == 2 else "be alone"} for x in range(5)}
+    outcomes = list(in_processes(toy(log), runs, workers=1))
+    assert [outcome.row["double"] for outcome in outcomes] == [0, 2, 4, 6, 8]
     assert started(log) == [0, 1, 2, 2, 3, 4]
     assert str(os.getpid()) not in log.read_text().split()
 
 
 def test_whoever_stops_listening_stops_the_processes(log):
-    runs = {str(x): {"x": x, "do": "wait" if x else "nothing"} for x in range(5)}
+    runs = {str(x): {"x": x, "do": "wait once" if x else "nothing"} for x in range(5)}
     outcomes = in_processes(toy(log), runs, workers=2)
     assert next(outcomes).row == {"double": 0}
     until(lambda: started(log) == [0, 1, 2])
@@ -412,7 +413,7 @@ def cluster():
 
 
 def test_a_cluster_does_the_runs_of_a_killed_worker_again(tmp_path, log, cluster):
-    runs = [{"x": x, "do": {1: "wait", 3: "raise"}.get(x, "nothing")} for x in range(6)]
+    runs = [{"x": x, "do": {1: "wait once", 3: "raise"}.get(x, "nothing")} for x in range(6)]
 
     killer = Thread(target=kill_the_process_of_1, args=[log])
     killer.start()
