@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SITE := _build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab notebooks test check bench clean small-models
+.PHONY: help book serve lab notebooks test check bench clean small-models sweep
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: $(VENV)/.ready ## speed and memory, each beside a peer in the same run
 
 small-models: $(VENV)/.ready ## train again the models whose heads the chapter on attention shows
 	$(BIN)/python -m scaling_transformers.training.small_models
+
+sweep: $(VENV)/.ready ## train what is missing of the runs that the chapter on power laws fits
+	$(BIN)/python -m scaling_transformers.training.runs
 
 clean: ## remove the site, the caches and the environment
 	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,13 +1,20 @@
-"""One run of a scaling sweep: from its settings to a row of what was measured."""
+"""The runs of the chapter on power laws: from the settings of one to what was measured, and the shipped ones.
+
+``python -m scaling_transformers.training.runs`` trains those that ``data/scaling`` declares and lacks, all of
+them where its results are deleted first, and writes a record of when and on what they were made.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import platform
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from dataclasses import fields
+from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +29,12 @@ from scaling_transformers.training.corpora import Corpus, python_library
 from scaling_transformers.training.language import SyntheticLanguage
 from scaling_transformers.training.loop import sample_batch, train
 from scaling_transformers.training.parameterisation import initialise_for_transfer
-from scaling_transformers.training.record import read_record, shipped
+from scaling_transformers.training.record import read_record, shipped, write_record
 from scaling_transformers.training.results import load_results
+from scaling_transformers.training.sweeps import read_sweep, run_sweep
 
 CORPORA = ("synthetic", "text")
+SWEEPS = (*CORPORA, "rates")
 D_HEAD = 16
 N_VALIDATION = 2048  # texts that every model is measured on
 _DATA = shipped("scaling")
@@ -62,7 +71,8 @@ def batch_for(n_tokens: float, *, n: int) -> int:
 
     A batch holds near ``n_tokens ** 0.5 / 2`` tokens, so that batches and steps grow alike.
     """
-    return max(4, 2 ** round(math.log2(n_tokens**0.5 / 2 / n)))
+    power: int = 2 ** max(2, round(math.log2(n_tokens**0.5 / 2 / n)))
+    return power
 
 
 def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +113,7 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     batch = batch_for(n_text * n, n=n)
     n_step = max(1, round(n_text / batch))
     n_tokens = n_step * batch * n
-    seed, started = int(settings["seed"]), datetime.now(timezone.utc)
+    seed, started = int(settings["seed"]), datetime.now(UTC)
     start = time.process_time()
     source = language() if settings["corpus"] == "synthetic" else _text().train
     torch.manual_seed(seed)
@@ -142,8 +152,8 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
 def held_out_loss(model: Transformer, corpus: str) -> tuple[float, float]:
     """Mean loss on `N_VALIDATION` held-out texts, the same for every model, and its standard error.
 
-    Of the synthetic language the optimal predictor's loss on the same texts is taken off and the entropy, which
-    is its mean, put in its place: the chance of what those texts happened to be cancels.
+    Of the synthetic language the optimal predictor's loss on the same texts is taken off and the entropy,
+    which is its mean, put in its place: the chance of what those texts happened to be cancels.
 
     Returns
     -------
@@ -163,7 +173,7 @@ def held_out_loss(model: Transformer, corpus: str) -> tuple[float, float]:
         chance = np.zeros(N_VALIDATION)
     losses = [
         F.cross_entropy(model(rows).transpose(1, 2), targets, reduction="none").mean(dim=1)
-        for rows, targets in zip(x.split(64), y.split(64), strict=True)
+        for rows, targets in zip(torch.split(x, 64), torch.split(y, 64), strict=True)
     ]
     each = torch.cat(losses).double().numpy() - chance
     return float(each.mean()), float(each.std(ddof=1) / len(each) ** 0.5)
@@ -187,14 +197,49 @@ def recorded(name: str) -> NDArray[Any]:
     ValueError
         If there is no such sweep.
     """
-    if name not in (*CORPORA, "rates"):
-        raise ValueError(f"name must be one of {(*CORPORA, 'rates')}; got {name!r}")
+    if name not in SWEEPS:
+        raise ValueError(f"name must be one of {SWEEPS}; got {name!r}")
     return load_results(str(_DATA / f"{name}.parquet"))
 
 
 def record() -> dict[str, Any]:
     """When, on what and with what the shipped runs were made."""
     return read_record(_DATA)
+
+
+def make_all(folder: Path, *, workers: int = 2) -> None:
+    """Train what the sweeps in a folder declare and their results lack, and write the record."""
+    for name in SWEEPS:
+        run_sweep(
+            read_sweep(folder / f"{name}.toml"),
+            execute=train_run,
+            path=folder / f"{name}.parquet",
+            workers=workers,
+        )
+    rows = np.concatenate(
+        [load_results(folder / f"{name}.parquet")[["seconds", "cpu_seconds", "started"]] for name in SWEEPS]
+    )
+    write_record(
+        folder,
+        command="python -m scaling_transformers.training.runs",
+        corpus=_text(),
+        language={field.name: getattr(language(), field.name) for field in fields(SyntheticLanguage)},
+        entropy_rate=entropy_rate(),
+        code_sha256=_code_sha256(),
+        first_run=str(rows["started"].min()),
+        last_run=str(rows["started"].max()),
+        cpu_hours=round(float(rows["cpu_seconds"].sum()) / 3600, 2),
+        energy="not measured: the machine has no counter that can be read",
+    )
+
+
+def _code_sha256() -> str:
+    """Of the source that a run depends on."""
+    root = Path(str(shipped(""))).parent
+    sources = sorted(
+        path for part in ("model", "attention", "training") for path in (root / part).glob("*.py")
+    )
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _require_corpus(name: Any) -> str:
@@ -211,3 +256,9 @@ def _language() -> SyntheticLanguage:
 @cache
 def _text() -> Corpus:
     return python_library()
+
+
+if __name__ == "__main__":
+    from scaling_transformers.training import runs  # by its name, which the workers know
+
+    runs.make_all(Path(str(_DATA)))
