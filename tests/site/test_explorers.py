@@ -31,7 +31,8 @@ SHOW_EVERY_SETTING = """(explorer) => {
         bars: [...explorer.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("width"))),
         labels: texts("rect + text"),
         notes: texts("text.strong"),
-        dots: [...explorer.querySelectorAll("circle")].map(({ cx, cy }) => [cx.baseVal.value, cy.baseVal.value]),
+        dots: [...explorer.querySelectorAll("circle")]
+          .map(({ cx, cy }) => [cx.baseVal.value, cy.baseVal.value]),
       });
       return;
     }
