@@ -18,11 +18,11 @@ _LOSSES = (2.6, 2.3, 2.1, 2.0, 1.9, 1.86)
 
 def _level(loss: float) -> list[list[float]]:
     """Parameters and tokens at which the law gives ``loss``, inside the picture."""
-    sizes = np.geomspace(*SIZES, 120)
-    left = loss - LAW.E - LAW.A / sizes**LAW.alpha
-    tokens = (LAW.B / np.maximum(left, 1e-9)) ** (1 / LAW.beta)
-    inside = (left > 1e-9) & (tokens >= TOKENS[0]) & (tokens <= TOKENS[1])
-    return [sizes[inside].tolist(), tokens[inside].tolist()]
+    share = 1 / (1 + np.exp(-np.linspace(-12, 12, 241)))  # of the parameters' term in what is above E
+    sizes = (LAW.A / (share * (loss - LAW.E))) ** (1 / LAW.alpha)
+    tokens = (LAW.B / ((1 - share) * (loss - LAW.E))) ** (1 / LAW.beta)
+    shown = (sizes > SIZES[0]) & (sizes < SIZES[1]) & (tokens > TOKENS[0]) & (tokens < TOKENS[1])
+    return [sizes[shown][::-1].tolist(), tokens[shown][::-1].tolist()]
 
 
 def _number(value: float) -> str:
