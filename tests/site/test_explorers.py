@@ -6,13 +6,18 @@ import math
 import shutil
 from decimal import ROUND_HALF_UP, Decimal
 
+import numpy as np
 import pytest
 from ipywidgets.embed import embed_data
 from playwright.sync_api import expect
 
-from scaling_transformers.explorers import attention_explorer, cost_explorer
+from scaling_transformers.explorers import attention_explorer, budget_explorer, cost_explorer
 
-EXPLORERS = {"chapters/attention.html": attention_explorer, "chapters/complexity.html": cost_explorer}
+EXPLORERS = {
+    "chapters/attention.html": attention_explorer,
+    "chapters/complexity.html": cost_explorer,
+    "chapters/power_laws.html": budget_explorer,
+}
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
   const inputs = [...explorer.querySelectorAll("input[type=range]")];
@@ -26,6 +31,8 @@ SHOW_EVERY_SETTING = """(explorer) => {
         bars: [...explorer.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("width"))),
         labels: texts("rect + text"),
         notes: texts("text.strong"),
+        dots: [...explorer.querySelectorAll("circle")]
+          .map(({ cx, cy }) => [cx.baseVal.value, cy.baseVal.value]),
       });
       return;
     }
@@ -114,7 +121,18 @@ def costs_are_noted(seen, frame, explorer):
     ]
 
 
-DRAWN = {attention_explorer: weights_are_drawn, cost_explorer: costs_are_noted}
+def splits_are_drawn(seen, frame, explorer):
+    """A size ten times as large stands 60 to the right, ten times the tokens 300/7 higher."""
+    decades = np.log10([frame["best"], frame["life"]]) - np.log10([1e8, 1e9])
+    expected = decades * [60, -300 / 7] + [62, 0]
+    assert np.allclose(seen["dots"][:2], expected, atol=0.1)
+
+
+DRAWN = {
+    attention_explorer: weights_are_drawn,
+    budget_explorer: splits_are_drawn,
+    cost_explorer: costs_are_noted,
+}
 
 
 def frame_at(explorer, positions):
