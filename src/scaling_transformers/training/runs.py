@@ -216,6 +216,10 @@ def make_all(folder: Path, *, workers: int = 2) -> None:
             path=folder / f"{name}.parquet",
             workers=workers,
         )
+    _write_record(folder)
+
+
+def _write_record(folder: Path) -> None:
     rows = np.concatenate(
         [load_results(folder / f"{name}.parquet")[["seconds", "cpu_seconds", "started"]] for name in SWEEPS]
     )
