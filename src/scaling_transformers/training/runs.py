@@ -230,8 +230,8 @@ def _write_record(folder: Path) -> None:
         language={field.name: getattr(language(), field.name) for field in fields(SyntheticLanguage)},
         entropy_rate=entropy_rate(),
         code_sha256=_code_sha256(),
-        first_run=str(rows["started"].min()),
-        last_run=str(rows["started"].max()),
+        first_run=min(rows["started"].tolist()),
+        last_run=max(rows["started"].tolist()),
         cpu_hours=round(float(rows["cpu_seconds"].sum()) / 3600, 2),
         energy="not measured: the machine has no counter that can be read",
     )
