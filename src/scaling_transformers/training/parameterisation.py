@@ -37,7 +37,9 @@ def initialise_for_transfer(model: Transformer) -> Transformer:
                     nn.init.zeros_(parameter)
     for module in model.modules():
         if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.5)  # the best of 0.02 to 1 in trials on both of the book's corpora
+            nn.init.normal_(
+                module.weight, std=0.5
+            )  # the best of 0.02 to 1 in trials on both of the book's corpora
     nn.init.zeros_(model.unembedding.weight)
     return model
 

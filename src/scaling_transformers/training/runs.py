@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -58,7 +58,7 @@ def batch_for(n_tokens: float, *, n: int) -> int:
 
     A batch holds near ``n_tokens ** 0.5 / 2`` tokens, so that batches and steps grow alike.
     """
-    return max(4, 2 ** round(math.log2(n_tokens**0.5 / 2 / n)))
+    return max(4, int(2 ** round(math.log2(n_tokens**0.5 / 2 / n))))
 
 
 def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,9 +67,10 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     settings : mapping
-        ``corpus``: one of `CORPORA`; ``budget``: FLOPs to spend, as `training_flops` counts them exactly, or
-        in its place ``token_budget``: tokens to train on, both to the nearest number of whole batches; ``d_model``, ``n_layer``, ``n_ctx``; ``learning_rate``, of a matrix `BASE_WIDTH` wide; ``seed``, of weights
-        and batches.
+        ``corpus``: one of `CORPORA`; ``budget``: FLOPs to spend, as `training_flops` counts them, or in its
+        place ``token_budget``: tokens to train on, both to the nearest number of whole batches; ``d_model``,
+        ``n_layer``, ``n_ctx``; ``learning_rate``, of a matrix `BASE_WIDTH` wide; ``seed``, of weights and
+        batches.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     batch = batch_for(n_text * n, n=n)
     n_step = max(1, round(n_text / batch))
     n_tokens = n_step * batch * n
-    seed, started = int(settings["seed"]), datetime.now(timezone.utc)
+    seed, started = int(settings["seed"]), datetime.now(UTC)
     start = time.process_time()
     source = language() if settings["corpus"] == "synthetic" else _text().train
     torch.manual_seed(seed)
@@ -137,8 +138,8 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
 def held_out_loss(model: Transformer, corpus: str) -> tuple[float, float]:
     """Mean loss on `N_VALIDATION` held-out texts, the same for every model, and its standard error.
 
-    Of the synthetic language the optimal predictor's loss on the same texts is taken off and the entropy, which
-    is its mean, put in its place: the chance of what those texts happened to be cancels.
+    Of the synthetic language the optimal predictor's loss on the same texts is taken off and the entropy,
+    which is its mean, put in its place: the chance of what those texts happened to be cancels.
 
     Returns
     -------
@@ -158,7 +159,7 @@ def held_out_loss(model: Transformer, corpus: str) -> tuple[float, float]:
         chance = np.zeros(N_VALIDATION)
     losses = [
         F.cross_entropy(model(rows).transpose(1, 2), targets, reduction="none").mean(dim=1)
-        for rows, targets in zip(x.split(64), y.split(64), strict=True)
+        for rows, targets in zip(torch.split(x, 64), torch.split(y, 64), strict=True)
     ]
     each = torch.cat(losses).double().numpy() - chance
     return float(each.mean()), float(each.std(ddof=1) / len(each) ** 0.5)
