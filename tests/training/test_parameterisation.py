@@ -42,8 +42,8 @@ def changes_of(width, *, transfer):
 def test_with_transfer_a_step_changes_the_same_at_every_width_and_without_it_more_in_wider_models():
     flat = np.array([changes_of(width, transfer=True) for width in WIDTHS])
     steep = np.array([changes_of(width, transfer=False) for width in WIDTHS])
-    assert (flat.max(axis=0) / flat.min(axis=0) < 1.6).all(), flat
-    assert (steep[-1] / steep[0] > 3).all(), steep
+    assert (flat.max(axis=0) / flat.min(axis=0) < 2).all(), flat
+    assert (steep[-1] / steep[0] > 5).all(), steep
 
 
 @pytest.mark.parametrize("changes", [{}, {"norm": "layernorm", "bias": True, "activation": "swiglu"}])
