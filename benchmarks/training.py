@@ -18,7 +18,7 @@ from scaling_transformers.model import Transformer
 from scaling_transformers.training import train, train_stacked
 from scaling_transformers.training.language import SyntheticLanguage
 
-N_STEP, BATCH, N = 10, 4, 64
+N_STEP, BATCH, N = 5, 4, 64
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 LANGUAGE = SyntheticLanguage(n_rule=2**12)
 
@@ -51,7 +51,7 @@ def one_by_one(models: list[Transformer]) -> np.ndarray:
 def stacked_row(*, d_model: int, n_model: int, target: str = "") -> None:
     ours, peer = make(d_model, n_model), make(d_model, n_model)
     np.testing.assert_allclose(at_once(ours), one_by_one(peer), rtol=0, atol=1e-4)
-    pairs = interleaved(partial(at_once, ours), partial(one_by_one, peer))
+    pairs = interleaved(partial(at_once, ours), partial(one_by_one, peer), budget=4.0)
     medians = np.median(pairs, axis=0) / N_STEP * 1e3
     row(
         f"{n_model} models of 2 x {d_model}, {BATCH} x {N} tokens each",
