@@ -35,6 +35,34 @@ def test_loss_and_gradients_are_those_of_the_logits(monkeypatch, tie_embeddings,
         torch.testing.assert_close(parameter.grad, 2.0 * gradients[name], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("n_token", [7, 1000])
+def test_under_autocast_loss_and_gradients_are_near_those_of_the_logits(monkeypatch, n_token):
+    monkeypatch.setattr(loss_module, "_LOGITS_AT_ONCE", n_token * 50)
+    model, tokens, targets = make(tie_embeddings=False)
+    expected = plain_loss(model.float(), tokens, targets)
+    expected.backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = next_token_loss(model, tokens, targets)
+    found.backward()
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), abs=1e-2)
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.dtype == torch.float32
+        error = (parameter.grad - gradients[name]).norm() / gradients[name].norm().clamp(min=1e-4)
+        assert error < 0.05, name
+
+
+def test_the_way_to_the_hidden_states_can_be_another():
+    model, tokens, targets = make()
+    doubled = next_token_loss(model, tokens, targets, hidden=lambda t: 2 * model.hidden(t))
+    with torch.no_grad():
+        model.final_norm.weight.mul_(2)
+        model.final_norm.bias.mul_(2)
+    assert doubled.item() == pytest.approx(plain_loss(model, tokens, targets).item(), abs=1e-12)
+
+
 def test_only_what_is_trained_gets_a_gradient():
     model, tokens, targets = make(tie_embeddings=False)
     model.unembedding.weight.requires_grad_(False)

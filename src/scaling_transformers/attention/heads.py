@@ -18,7 +18,7 @@ def split_heads(x: Array, *, n_head: int) -> Array:
             f"x must have a width that n_head={n_head} divides, and a token axis; got shape {tuple(x.shape)}"
         )
     parts = xp.reshape(x, (*x.shape[:-1], n_head, x.shape[-1] // n_head))
-    return xp.moveaxis(parts, -2, -3)
+    return xp.moveaxis(parts, (-2,), (-3,))  # torch's vmap takes it with tuples only
 
 
 def merge_heads(x: Array) -> Array:
@@ -26,7 +26,7 @@ def merge_heads(x: Array) -> Array:
     xp = namespace(x=x)
     if x.ndim < 3:
         raise ValueError(f"x must have head, token and width axes; got shape {tuple(x.shape)}")
-    parts = xp.moveaxis(x, -3, -2)
+    parts = xp.moveaxis(x, (-3,), (-2,))
     return xp.reshape(parts, (*parts.shape[:-2], parts.shape[-2] * parts.shape[-1]))
 
 

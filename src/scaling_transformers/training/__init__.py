@@ -8,8 +8,9 @@ from scaling_transformers.training.corpora import (
     language_reference,
     python_library,
 )
-from scaling_transformers.training.loop import sample_batch, token_losses, train, validation_loss
+from scaling_transformers.training.loop import rate_factor, sample_batch, token_losses, train, validation_loss
 from scaling_transformers.training.loss import next_token_loss
+from scaling_transformers.training.stacked import train_stacked
 
 __all__ = [
     "Corpus",
@@ -19,9 +20,11 @@ __all__ = [
     "nats_per_byte",
     "next_token_loss",
     "python_library",
+    "rate_factor",
     "sample_batch",
     "token_losses",
     "train",
+    "train_stacked",
     "validation_loss",
     "with_byte_pairs",
 ]

@@ -1,9 +1,10 @@
-"""A training loop of one screen: AdamW, warm-up, cosine decay, clipping."""
+"""A training loop of one screen: AdamW, warm-up and decay, clipping; it can be stopped and goes on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,14 @@ from torch.nn import functional as F
 
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
+from scaling_transformers.training.checkpoint import Checkpoint
 from scaling_transformers.training.language import SyntheticLanguage
 from scaling_transformers.training.loss import next_token_loss
 from scaling_transformers.training.parameterisation import parameter_groups
+
+SCHEDULES = ("cosine", "wsd")
+DTYPES = ("float32", "bfloat16")
+BETAS, MAX_NORM, WEIGHT_DECAY = (0.9, 0.95), 1.0, 0.1
 
 Text = NDArray[np.unsignedinteger[Any]] | SyntheticLanguage
 """What models are trained on: an array of tokens, or a language that goes on for ever."""
@@ -31,8 +37,8 @@ def sample_batch(text: Text, *, batch: int, n: int, generator: np.random.Generat
     Raises
     ------
     ValueError
-        If the text is shorter than ``n + 1``, or ``n`` is not one of whole trees of the language, or ``batch``
-        or ``n`` is not a whole number of at least 1.
+        If the text is shorter than ``n + 1``, or ``n`` tokens are not whole trees of the language, or
+        ``batch`` or ``n`` is not a whole number of at least 1.
     """
     require_count(batch=batch, n=n)
     if isinstance(text, SyntheticLanguage):
@@ -52,6 +58,50 @@ Sampler = Callable[..., tuple[Tensor, Tensor]]
 """Answers tokens and targets, as `sample_batch` does."""
 
 
+def rate_factor(step: int, *, n_step: int, schedule: str = "cosine") -> float:
+    """The learning rate of a step, as a share of the highest.
+
+    It rises linearly over the first 2 % of the steps. With ``"cosine"`` it then falls on half a cosine to a
+    tenth; with ``"wsd"`` (warm-up, stable, decay) it stays, and falls linearly to a tenth over the last 20 %.
+
+    Source: Loshchilov and Hutter 2017 (SGDR), equation 5, without restarts; Hu et al. 2024 (MiniCPM), whose
+    end is exponential in place of linear.
+
+    Raises
+    ------
+    ValueError
+        If there is no such schedule, or ``n_step`` is not a whole number of at least 1.
+
+    Examples
+    --------
+    >>> [round(rate_factor(step, n_step=100, schedule="wsd"), 2) for step in (0, 1, 50, 80, 90, 100)]
+    [0.5, 1.0, 1.0, 1.0, 0.55, 0.1]
+    """
+    require_count(n_step=n_step)
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {SCHEDULES}; got {schedule!r}")
+    warm_up = max(1, n_step // 50)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    if schedule == "wsd":
+        last = max(1, n_step // 5)
+        return 1.0 - 0.9 * max(0, step - (n_step - last)) / last
+    progress = (step - warm_up) / max(1, n_step - warm_up)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
+
+
+def weight_groups(model: Transformer, *, learning_rate: float, transfer: bool) -> list[dict[str, Any]]:
+    """Groups for AdamW: those of `parameter_groups`, or one rate for all and a decay of what has two axes."""
+    if transfer:
+        return parameter_groups(model, learning_rate=learning_rate)
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    return [
+        {"params": decayed, "lr": learning_rate, "weight_decay": WEIGHT_DECAY},
+        {"params": plain, "lr": learning_rate, "weight_decay": 0.0},
+    ]
+
+
 def train(
     model: Transformer,
     text: Text,
@@ -64,54 +114,120 @@ def train(
     transfer: bool = False,
     sampler: Sampler = sample_batch,
     each_step: Callable[[int, float], None] | None = None,
+    schedule: str = "cosine",
+    accumulate: int = 1,
+    dtype: str = "float32",
+    compile: bool = False,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 100,
+    progress: bool = False,
 ) -> list[float]:
     """Train in place on random cuts of a text; return the loss of every step, in nats per token.
 
-    The learning rate rises linearly over the first 2 % of the steps and falls on a cosine to a tenth. With
-    ``transfer`` each matrix has the rate that `parameter_groups` gives its width, and nothing decays. Another
-    ``sampler`` makes other batches of the text; ``each_step`` is told the step and its loss.
+    The model stays on its device, and the batches go there.
+
+    Parameters
+    ----------
+    n_step, batch, n : int
+        Steps, texts a step, tokens a text.
+    learning_rate : float
+        The highest; `rate_factor` says what share of it a step has.
+    seed : int
+        Of the batches.
+    transfer : bool
+        Give each matrix the rate that `parameter_groups` has for its width, and decay nothing.
+    sampler : callable
+        Makes other batches of the text than `sample_batch`; all its chance must be the ``generator``'s.
+    each_step : callable
+        Is told each step and its loss.
+    schedule : str
+        One of `SCHEDULES`.
+    accumulate : int
+        Parts in which a batch goes through the model, one after the other: less memory, the same gradient.
+    dtype : str
+        One of `DTYPES`. With ``"bfloat16"`` the matrix products run in it, by torch's autocast; weights and
+        the sums of the loss keep their digits.
+    compile : bool
+        Compile the model's way to its last hidden states. On a CPU torch needs a C++ compiler for this.
+    checkpoint : path, optional
+        File that is replaced every ``checkpoint_every`` steps and at the end. Where it is there already, the
+        run goes on from it, to the same weights, bit for bit on a CPU, as without the break. Steps after the
+        last checkpoint are done again, and ``each_step`` is told of them again.
+    progress : bool
+        Show a bar with loss, rate and tokens a second.
 
     Raises
     ------
+    ValueError
+        If an argument is outside what is said above, or the checkpoint is that of another run.
     FloatingPointError
-        If loss or gradient stop being finite; the message names step and learning rate.
+        If loss or gradient stop being finite; the message names step, learning rate and batch.
     """
-    generator = np.random.default_rng(seed)
-    groups: list[dict[str, Any]]
-    if transfer:
-        groups = parameter_groups(model, learning_rate=learning_rate)
-    else:
-        decayed = [p for p in model.parameters() if p.ndim >= 2]
-        plain = [p for p in model.parameters() if p.ndim < 2]
-        groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
-    warm_up = max(1, n_step // 50)
+    require_count(accumulate=accumulate, checkpoint_every=checkpoint_every)
+    if accumulate > batch:
+        raise ValueError(f"accumulate must be at most batch={batch}; got {accumulate}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {DTYPES}; got {dtype!r}")
+    rate_factor(0, n_step=n_step, schedule=schedule)
+    groups = weight_groups(model, learning_rate=learning_rate, transfer=transfer)
+    rates = [group["lr"] for group in groups]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
+    generator, saved = np.random.default_rng(seed), None
+    losses: list[float] = []
+    if checkpoint is not None:
+        saved = Checkpoint.of(
+            Path(checkpoint),
+            model,
+            text,
+            sampler=sampler,
+            n_step=n_step,
+            batch=batch,
+            n=n,
+            learning_rate=learning_rate,
+            seed=seed,
+            transfer=transfer,
+            schedule=schedule,
+            accumulate=accumulate,
+            dtype=dtype,
+            compile=compile,
+        )
+        losses = saved.resume(model, optimizer, generator)
+    device = model.embedding.weight.device
+    hidden = torch.compile(model.hidden) if compile else model.hidden
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
+    steps: Any = range(len(losses), n_step)
+    if progress:
+        from tqdm import tqdm
 
-    def factor(step: int) -> float:
-        if step < warm_up:
-            return (step + 1) / warm_up
-        progress = (step - warm_up) / max(1, n_step - warm_up)
-        return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
-
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    losses = []
-    for step in range(n_step):
+        steps = tqdm(steps, initial=len(losses), total=n_step, unit=" tokens", unit_scale=batch * n)
+    for step in steps:
+        factor = rate_factor(step, n_step=n_step, schedule=schedule)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
         tokens, targets = sampler(text, batch=batch, n=n, generator=generator)
-        loss = next_token_loss(model, tokens, targets)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        loss: Any = 0
+        for part in zip(tokens.tensor_split(accumulate), targets.tensor_split(accumulate), strict=True):
+            x, y = (half.to(device, non_blocking=True) for half in part)
+            with autocast:
+                share = next_token_loss(model, x, y, hidden=hidden) * (len(x) / len(tokens))
+            share.backward()  # type: ignore[no-untyped-call]
+            loss = loss + share.detach()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not torch.isfinite(value):
-                rate = scheduler.get_last_lr()[0]
                 raise FloatingPointError(
-                    f"{name} is {value.item()} at step {step} with learning rate {rate:g}"
+                    f"{name} is {value.item()} at step {step} with learning rate {learning_rate * factor:g}, "
+                    f"on batch {step} of seed {seed}, whose first tokens are {tokens[0, :8].tolist()}"
                 )
         optimizer.step()
-        scheduler.step()
         losses.append(loss.item())
         if each_step is not None:
             each_step(step, losses[-1])
+        if saved is not None and ((step + 1) % checkpoint_every == 0 or step + 1 == n_step):
+            saved.write(model, optimizer, generator, losses)
+        if progress:
+            steps.set_postfix(loss=f"{losses[-1]:.4f}", rate=f"{learning_rate * factor:.2e}")
     return losses
 
 

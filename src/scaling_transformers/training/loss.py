@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from scaling_transformers.model._inputs import require_below
 _LOGITS_AT_ONCE = 2**23  # of four bytes: they stay in a processor's cache, or nearly so
 
 
-def next_token_loss(model: Transformer, tokens: Tensor, targets: Tensor) -> Tensor:
+def next_token_loss(
+    model: Transformer, tokens: Tensor, targets: Tensor, *, hidden: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Mean cross-entropy of the targets, in nats per token: that of ``model(tokens)``, without its logits.
 
     The logits of a batch are its largest tensor, and their gradient is as large: ``vocab_size`` numbers a
@@ -23,6 +26,10 @@ def next_token_loss(model: Transformer, tokens: Tensor, targets: Tensor) -> Tens
     Parameters
     ----------
     tokens, targets : integer tensors, shape (batch, n)
+    hidden : callable, optional
+        In place of ``model.hidden``: the same, compiled.
+
+    Under torch's autocast the matrix products have its precision, and the sums of the loss float32's.
 
     Returns
     -------
@@ -39,9 +46,12 @@ def next_token_loss(model: Transformer, tokens: Tensor, targets: Tensor) -> Tens
             f"targets must have the shape of tokens, {tuple(tokens.shape)}; got {tuple(targets.shape)}"
         )
     require_below(targets, model.config.vocab_size, name="targets", limit="vocab_size")
-    x = model.hidden(tokens).flatten(0, 1)
+    x, device = (model.hidden if hidden is None else hidden)(tokens).flatten(0, 1), tokens.device.type
+    if torch.is_autocast_enabled(device):
+        x = x.to(torch.get_autocast_dtype(device))
     chunk = max(1, _LOGITS_AT_ONCE // model.config.vocab_size)
-    return _ChunkedLoss.apply(x, model.unembedding.weight, targets.flatten(), chunk)  # type: ignore[no-any-return, no-untyped-call]
+    with torch.autocast(device, enabled=False):  # it would mix types in what is done in place
+        return _ChunkedLoss.apply(x, model.unembedding.weight, targets.flatten(), chunk)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _ChunkedLoss(torch.autograd.Function):
@@ -55,9 +65,10 @@ class _ChunkedLoss(torch.autograd.Function):
             torch.zeros_like(part) if needed else None
             for part, needed in zip((x, weight), ctx.needs_input_grad, strict=False)
         )
+        read = weight.to(x.dtype)  # the same tensor, but under autocast
         for start in range(0, len(x), chunk):
             rows, target = slice(start, start + chunk), targets[start : start + chunk, None]
-            logits = (x[rows] @ weight.T).to(work)
+            logits = (x[rows] @ read.T).to(work)
             logits -= logits.amax(dim=1, keepdim=True)
             at_target = logits.gather(1, target)
             exponentials = logits.exp_()  # in place: the logits are not needed any more
@@ -66,9 +77,11 @@ class _ChunkedLoss(torch.autograd.Function):
             # Of a token's loss by its logits: the softmax, less 1 at the target.
             slope = exponentials.div_(total).scatter_add_(1, target, -torch.ones_like(total)).to(x.dtype)
             if x_grad is not None:
-                x_grad[rows] = slope @ weight
-            if weight_grad is not None:
+                x_grad[rows] = slope @ read
+            if weight_grad is not None and weight_grad.dtype == x.dtype:
                 weight_grad.addmm_(slope.T, x[rows])
+            elif weight_grad is not None:  # the sum over chunks keeps the digits of the weight
+                weight_grad += slope.T @ x[rows]
         ctx.gradients = x_grad, weight_grad
         ctx.n_token = len(x)
         return loss / len(x)

@@ -6,14 +6,15 @@ them where its results are deleted first, and writes a record of when and on wha
 
 from __future__ import annotations
 
-import hashlib
 import math
 import platform
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_params``, ``n_params_non_embedding``; ``n_tokens`` trained on, ``n_unique_tokens`` of them
+        ``n_params``, ``n_params_non_embedding``; ``n_tokens`` trained on, ``n_unique_tokens`` of them at most
         different; ``flops``; ``batch`` and ``n_step``; ``loss`` and its standard error ``loss_error``, in
         nats per token; ``cpu_seconds``; when, and on what.
 
@@ -229,7 +230,7 @@ def _write_record(folder: Path) -> None:
         corpus=_text(),
         language={field.name: getattr(language(), field.name) for field in fields(SyntheticLanguage)},
         entropy_rate=entropy_rate(),
-        code_sha256=_code_sha256(),
+        code=_code_version(),
         first_run=min(rows["started"].tolist()),
         last_run=max(rows["started"].tolist()),
         cpu_hours=round(float(rows["cpu_seconds"].sum()) / 3600, 2),
@@ -237,13 +238,13 @@ def _write_record(folder: Path) -> None:
     )
 
 
-def _code_sha256() -> str:
-    """Of the source that a run depends on."""
-    root = Path(str(shipped(""))).parent
-    sources = sorted(
-        path for part in ("model", "attention", "training") for path in (root / part).glob("*.py")
-    )
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+def _code_version() -> str:
+    """The commit of the package's source, or its version where it does not lie in a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return version("scaling-transformers")
 
 
 def _require_corpus(name: Any) -> str:
