@@ -239,3 +239,39 @@ def test_a_tree_that_no_rules_write_is_refused(depth):
         ValueError, match="tokens must be of this language; a tree has no rules that write it"
     ):
         language.optimal_losses(text)
+
+
+def test_a_learner_of_some_words_loses_what_its_table_of_all_strings_says():
+    language = LANGUAGES[1]
+    v, s = language.vocab_size, language.branching
+    level, known = language._levels[0], np.random.default_rng(0).random(language.n_rule) < 0.4
+    true, believed = np.zeros((v,) * s), np.zeros((v,) * s)  # a probability for every string there is
+    for word, chance, one in zip(level.rules, level.probability, known, strict=True):
+        true[tuple(word)] = chance
+        believed[tuple(word)] = chance * one
+    believed += (1 - believed.sum()) / believed.size
+    expected = -(true * np.log(believed)).sum() / s
+    assert language.partial_loss(known) == pytest.approx(expected, rel=1e-12)
+    assert language.partial_loss(known) > language.entropy_rate
+
+
+def test_knowing_more_words_never_costs():
+    language = LANGUAGES[1]
+    rank = np.arange(language.n_rule)
+    losses = [language.partial_loss(rank < n) for n in range(language.n_rule + 1)]
+    assert (np.diff(losses) < 0).all()
+    assert language.partial_loss(np.full(language.n_rule, 0.5)) < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "known", "message"),
+    [
+        (LANGUAGES[2], np.ones(64), "depth must be 1"),
+        (LANGUAGES[1], np.ones(63), "known must have shape"),
+        (LANGUAGES[1], np.full(64, 1.5), "from 0 to 1"),
+        (LANGUAGES[1], np.full(64, np.nan), "from 0 to 1"),
+    ],
+)
+def test_knowledge_that_cannot_be_is_refused(language, known, message):
+    with pytest.raises(ValueError, match=message):
+        language.partial_loss(known)

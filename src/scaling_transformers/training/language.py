@@ -62,7 +62,8 @@ class SyntheticLanguage:
     rules alone is left with their tail, of probability near ``n ** -a``. A model that stores rules in
     proportion to its parameters has an excess loss near ``N ** -a`` (`alpha`). One that has learnt a rule
     once it came by, after ``D`` tokens, knows those of probability above about ``1 / D``, which are
-    ``n`` near ``D ** (1 / (1 + a))``: an excess near ``D ** (-a / (1 + a))`` (`beta`).
+    ``n`` near ``D ** (1 / (1 + a))``: an excess near ``D ** (-a / (1 + a))`` (`beta`). Both are limits, for
+    many words of an endless list; `partial_loss` says what the same learners lose on this one.
 
     Source: Hutter 2021, "Learning Curve Theory", section 3, for the data; Michaud et al. 2023, "The
     Quantization Model of Neural Scaling", section 2, for both.
@@ -107,12 +108,12 @@ class SyntheticLanguage:
 
     @property
     def alpha(self) -> float:
-        """The exponent with which theory has the excess loss fall in parameters: `exponent`."""
+        """The exponent with which theory has the excess loss fall in many parameters: `exponent`."""
         return self.exponent
 
     @property
     def beta(self) -> float:
-        """The exponent with which theory has the excess loss fall in tokens: ``a / (1 + a)``."""
+        """The exponent with which theory has the excess loss fall in many tokens: ``a / (1 + a)``."""
         return self.exponent / (1 + self.exponent)
 
     @property
@@ -127,6 +128,51 @@ class SyntheticLanguage:
             self.branching**below * _entropy(level.probability) for below, level in enumerate(self._levels)
         )
         return float(total / self.tree_length)
+
+    @property
+    def word_probability(self) -> NDArray[np.float64]:
+        """Probability of each word (rule of the root) by rank, shape (n_rule,)."""
+        return self._levels[0].probability.copy()
+
+    def partial_loss(self, known: NDArray[Any]) -> float:
+        """Loss of a learner that knows some of the words and takes all others for random strings.
+
+        It gives a word that it knows the word's probability, and shares what is left evenly among all
+        strings of that length.
+
+        Parameters
+        ----------
+        known : array, shape (n_rule,)
+            By rank: True or False, or the probability that the word is known, from 0 to 1. With
+            probabilities, what is left is taken at its mean.
+
+        Returns
+        -------
+        float, in nats per token
+
+        Raises
+        ------
+        ValueError
+            If ``known`` has another shape or holds anything else, or the language has more than one level.
+
+        Examples
+        --------
+        >>> language = SyntheticLanguage(vocab_size=4, n_rule=16, branching=2)
+        >>> bool(np.isclose(language.partial_loss(np.ones(16)), language.entropy_rate))
+        True
+        >>> bool(np.isclose(language.partial_loss(np.zeros(16)), np.log(4)))
+        True
+        """
+        if self.depth != 1:
+            raise ValueError(f"depth must be 1 for words to be all there is to know; got {self.depth}")
+        share, p = np.asarray(known, dtype=np.float64), self._levels[0].probability
+        if share.shape != p.shape or not bool(((share >= 0) & (share <= 1)).all()):
+            raise ValueError(f"known must have shape {p.shape} and lie from 0 to 1; got shape {share.shape}")
+        each = float(p @ (1 - share)) / self.vocab_size**self.branching
+        loss = -float((share * p) @ np.log(p + each))
+        if each > 0:
+            loss -= float((1 - share) @ p) * float(np.log(each))
+        return loss / self.branching
 
     def tokens(self, *, start: int, n: int, stream: int = 0, device: Any = None) -> Any:
         """The tokens ``start`` to ``start + n - 1`` of a stream; a tree begins at multiples of its length.
