@@ -38,6 +38,15 @@ def test_sizes_alone_describe_a_gpt_2():
         "n_expert_active": 1,
         "window": None,
         "norm_eps": 1e-5,
+        "pattern": None,
+        "n_expert_shared": 0,
+        "routing": "top_k",
+        "balance": "loss",
+        "capacity_factor": None,
+        "depth_keep": 1.0,
+        "shorten": 1,
+        "halting": None,
+        "n_merge": 0,
     }
 
 
@@ -84,6 +93,29 @@ def test_a_size_is_a_whole_number_of_at_least_one(name, value):
         ),
         ({"kind": "encoder", "window": 4}, "window needs kind='decoder'; got window=4"),
         ({"pooler": True}, "pooler needs kind='encoder'"),
+        ({"n_expert_shared": 1}, "n_expert_shared needs n_expert of at least 2; got 1"),
+        ({"capacity_factor": 1.0}, "capacity_factor needs n_expert of at least 2"),
+        (
+            {"n_expert": 2, "capacity_factor": 0.0},
+            "capacity_factor must be a positive finite number; got 0.0",
+        ),
+        ({"n_expert": 2, "routing": "random"}, "routing must be one of .*'expert_choice'.*; got 'random'"),
+        (
+            {"n_expert": 2, "routing": "expert_choice", "balance": "bias"},
+            "routing='expert_choice' is balanced",
+        ),
+        ({"depth_keep": 0.0}, "depth_keep must be a positive finite number; got 0.0"),
+        ({"depth_keep": 1.5}, "depth_keep must be above 0 and at most 1; got 1.5"),
+        ({"depth_keep": 0.5, "n_layer": 1}, "depth_keep needs n_layer of at least 2; got 1"),
+        ({"depth_keep": 0.5, "kind": "encoder"}, "depth_keep needs kind='decoder'"),
+        ({"shorten": 0}, "shorten must be a whole number of at least 1; got 0"),
+        ({"shorten": 2}, "shorten needs n_layer of at least 3; got 2"),
+        ({"shorten": 2, "n_layer": 3, "norm_placement": "post"}, "shorten needs norm_placement='pre'"),
+        ({"halting": "soon"}, "halting must be one of .*'act', 'ponder'.*; got 'soon'"),
+        ({"halting": "act", "depth_keep": 0.5}, "halting cannot go with depth_keep"),
+        ({"n_merge": 1}, "n_merge needs kind='encoder'"),
+        ({"n_merge": 9, "kind": "encoder"}, "n_merge must leave half of n_ctx=32 tokens"),
+        ({"pattern": "strided"}, "pattern must be one of scaling_transformers.sparsity; got 'strided'"),
     ],
 )
 def test_an_impossible_model_is_named(changes, message):

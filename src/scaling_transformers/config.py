@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 from scaling_transformers.huggingface import fields_from_huggingface
 
@@ -14,7 +14,23 @@ _CHOICES = {
     "norm": ("layernorm", "rmsnorm"),
     "norm_placement": ("pre", "post"),
     "position": ("learned", "sinusoidal", "rotary", "alibi", "none"),
+    "routing": ("top_k", "expert_choice"),
+    "balance": ("loss", "bias"),
+    "halting": (None, "act", "ponder"),
 }
+
+
+class Pattern(Protocol):
+    """Which keys a query may see: what `scaling_transformers.sparsity` has objects for.
+
+    They are hashable and compare by value, as a config must.
+    """
+
+    def n_allowed(self, n: int) -> int:
+        """Pairs of query and key that may meet in a text of ``n`` tokens."""
+
+    def n_computed(self, n: int) -> int:
+        """Pairs whose scores are computed: all those of a block of which one is allowed."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,26 @@ class TransformerConfig:
         Feed-forward experts in each block, and how many of them serve a token.
     window : int, optional
         A token attends to itself and the ``window - 1`` tokens before it. Default: to all before it.
+    pattern : Pattern, optional
+        Which keys a query of a decoder may see, as `scaling_transformers.sparsity` has them.
+    n_expert_shared : int
+        Experts that serve every token, beside those that the router picks.
+    routing : str
+        Who picks: each token its experts (``"top_k"``), or each expert its tokens (``"expert_choice"``).
+    balance : str
+        What keeps experts equally busy: a term of the loss, or a bias on the router's choice (``"bias"``).
+    capacity_factor : float, optional
+        An expert takes this times its equal share of a text's tokens at most, and drops the rest. Default:
+        drops none.
+    depth_keep : float
+        Share of the tokens that every second block reads; the others pass it by (mixture of depths).
+    shorten : int
+        All blocks but the first and the last read one position in place of this many tokens (hourglass).
+    halting : str, optional
+        One block is run over and over, up to ``n_layer`` times, and each token decides when it has had
+        enough: ``"act"`` (adaptive computation time) or ``"ponder"`` (PonderNet).
+    n_merge : int
+        Pairs of similar tokens that each block of an encoder merges into one.
 
     Raises
     ------
@@ -85,6 +121,15 @@ class TransformerConfig:
     n_expert_active: int = field(default=1, kw_only=True)
     window: int | None = field(default=None, kw_only=True)
     norm_eps: float = field(default=1e-5, kw_only=True)
+    pattern: Pattern | None = field(default=None, kw_only=True)
+    n_expert_shared: int = field(default=0, kw_only=True)
+    routing: str = field(default="top_k", kw_only=True)
+    balance: str = field(default="loss", kw_only=True)
+    capacity_factor: float | None = field(default=None, kw_only=True)
+    depth_keep: float = field(default=1.0, kw_only=True)
+    shorten: int = field(default=1, kw_only=True)
+    halting: str | None = field(default=None, kw_only=True)
+    n_merge: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "d_model", "n_head", "vocab_size", "n_ctx"):
@@ -100,17 +145,20 @@ class TransformerConfig:
         self._derive("d_head", self.d_model // self.n_head)
         self._derive("d_ff", 4 * self.d_model)
         self._derive("qkv_bias", self.bias)
-        for name in ("d_head", "d_ff", "n_expert", "n_expert_active"):
+        for name in ("d_head", "d_ff", "n_expert", "n_expert_active", "shorten"):
             self._require_count(name, least=1)
-        self._require_count("n_token_type", least=0)
+        for name in ("n_token_type", "n_expert_shared", "n_merge"):
+            self._require_count(name, least=0)
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}")
         for name in ("bias", "qkv_bias", "tie_embeddings", "pooler"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False; got {getattr(self, name)!r}")
-        for name in ("rope_theta", "norm_eps"):
+        for name in ("rope_theta", "norm_eps", "depth_keep", "capacity_factor"):
             value = getattr(self, name)
+            if name == "capacity_factor" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be a positive finite number; got {value!r}")
         if self.n_expert_active > self.n_expert:
@@ -127,6 +175,50 @@ class TransformerConfig:
                 raise ValueError(f"window needs kind='decoder'; got window={self.window} with kind='encoder'")
         if self.pooler and self.kind == "decoder":
             raise ValueError("pooler needs kind='encoder'; got pooler=True with kind='decoder'")
+        self._check_what_is_skipped()
+
+    def _check_what_is_skipped(self) -> None:
+        """Refuse ways of skipping work that are out of range or cannot go together."""
+        if self.n_expert == 1:
+            for name in ("n_expert_shared", "routing", "balance", "capacity_factor"):
+                if getattr(self, name) != self.__dataclass_fields__[name].default:
+                    raise ValueError(f"{name} needs n_expert of at least 2; got {getattr(self, name)!r}")
+        if self.routing == "expert_choice" and (self.balance != "loss" or self.capacity_factor is not None):
+            raise ValueError("routing='expert_choice' is balanced as it is: leave balance, capacity_factor")
+        if self.depth_keep > 1:
+            raise ValueError(f"depth_keep must be above 0 and at most 1; got {self.depth_keep!r}")
+        if self.pattern is not None and not all(
+            callable(getattr(self.pattern, name, None)) for name in ("n_allowed", "n_computed")
+        ):
+            raise ValueError(f"pattern must be one of scaling_transformers.sparsity; got {self.pattern!r}")
+        least = {"depth_keep": 2, "shorten": 3}
+        ways = {
+            "pattern": self.pattern is not None,
+            "depth_keep": self.depth_keep < 1,
+            "shorten": self.shorten > 1,
+            "halting": self.halting is not None,
+            "n_merge": self.n_merge > 0,
+        }
+        used = [name for name, is_used in ways.items() if is_used]
+        if len(used) > 1:
+            raise ValueError(f"{used[1]} cannot go with {used[0]}; a model has one of them at most")
+        for name in used:
+            kind = "encoder" if name == "n_merge" else "decoder"
+            if self.kind != kind:
+                raise ValueError(f"{name} needs kind={kind!r}; got {name}={getattr(self, name)!r}")
+            if name != "pattern" and self.norm_placement != "pre":
+                raise ValueError(f"{name} needs norm_placement='pre'; got {self.norm_placement!r}")
+            if self.n_layer < least.get(name, 1):
+                raise ValueError(f"{name} needs n_layer of at least {least[name]}; got {self.n_layer}")
+            if self.window is not None:
+                raise ValueError(f"window cannot go with {name}; got window={self.window}")
+            if name in ("depth_keep", "shorten") and self.position == "alibi":
+                raise ValueError(f"position='alibi' cannot go with {name}, which changes the distances")
+        if self.n_merge and 2 * self.n_merge * self.n_layer > self.n_ctx:
+            raise ValueError(
+                f"n_merge must leave half of n_ctx={self.n_ctx} tokens after n_layer={self.n_layer} blocks; "
+                f"got {self.n_merge}"
+            )
 
     def _derive(self, name: str, value: Any) -> None:
         if getattr(self, name) is None:
@@ -145,13 +237,13 @@ class TransformerConfig:
         ValueError
             If a field is unknown, or as for the class itself.
         """
-        fields = asdict(self)
-        unknown = sorted(set(changes) - set(fields))
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        unknown = sorted(set(changes) - set(values))
         if unknown:
-            raise ValueError(f"unknown field {unknown[0]!r}; the fields are {tuple(fields)}")
+            raise ValueError(f"unknown field {unknown[0]!r}; the fields are {tuple(values)}")
         for name in self.derived_fields():
-            fields[name] = None
-        return TransformerConfig(**{**fields, **changes})
+            values[name] = None
+        return TransformerConfig(**{**values, **changes})
 
     def derived_fields(self) -> tuple[str, ...]:
         """Names of the fields that stand at the default that follows from other fields.

@@ -60,6 +60,14 @@ def require_length(seq_len: Whole, config: Config) -> Whole:
     return length
 
 
+def require_all_tokens(config: Config, what: str) -> None:
+    """Raise `ValueError` where blocks read only some tokens or pairs, which ``what`` cannot count."""
+    plain = {"pattern": None, "depth_keep": 1.0, "shorten": 1, "halting": None, "n_merge": 0}
+    for name, value in plain.items():
+        if getattr(config, name) != value:
+            raise ValueError(f"{what} has no {name}; got a config with {name}={getattr(config, name)!r}")
+
+
 def require_positive(value: float, *, name: str) -> float:
     """``value`` as it came, or a `ValueError` unless it is a positive finite number."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
@@ -101,6 +109,11 @@ def result(value: Any, shape: tuple[int, ...] | None, *, dtype: type = np.float6
 def least(a: Number, b: Number) -> Any:
     """The lesser of two numbers, or of each pair in two arrays."""
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else np.minimum(a, b)
+
+
+def whole(value: Number) -> Any:
+    """The nearest whole number: an int of a number, an array of an array."""
+    return round(value) if isinstance(value, int | float) else np.round(value)
 
 
 def ceil(value: Number) -> Any:

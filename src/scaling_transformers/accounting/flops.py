@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scaling_transformers.accounting._inputs import (
     Config,
     Number,
     Whole,
+    ceil,
     least,
     require_all_positive,
+    require_all_tokens,
     require_config,
     require_count,
     require_length,
     require_positive,
     result,
     result_shape,
+    whole,
 )
 from scaling_transformers.accounting.parameters import count_parameters
 from scaling_transformers.accounting.variation import ConfigArray
@@ -46,15 +50,20 @@ def forward_flops(config: Config, *, batch: Whole, seq_len: Whole, causal_skip: 
         Texts, and tokens in each, at most ``n_ctx``.
     causal_skip : bool
         Count only the pairs of query and key that the mask allows: n (n + 1) / 2 in a decoder, fewer with a
-        window. By default all n * n are counted, as a kernel that masks after multiplying does. An encoder
-        masks nothing, so there it changes nothing.
+        window or a pattern. By default all n * n are counted, as a kernel that masks after multiplying does,
+        or with a pattern all of its blocks. An encoder masks nothing, so there it changes nothing.
 
     Returns
     -------
     FlopCount
         The parts are ``query_key_value`` (projections), ``scores`` (queries with keys), ``values`` (weights
-        with values), ``output`` (projection), ``feed_forward`` (the active experts), ``router``,
-        ``unembedding`` and ``pooler`` (which reads the first token only).
+        with values), ``output`` (projection), ``feed_forward`` (the experts that serve a token), ``router``
+        (of experts, of depth, of halting, of pairs to merge), ``unembedding`` and ``pooler`` (which
+        reads the first token only).
+
+    Where a model skips work, what is counted is what runs: the tokens that a block reads, not those that
+    pass it by. What depends on the text has its most: no expert drops a token but for its capacity, and no
+    token halts before the last step.
 
     Raises
     ------
@@ -74,29 +83,109 @@ def forward_flops(config: Config, *, batch: Whole, seq_len: Whole, causal_skip: 
     batch, n = require_count(batch, name="batch", config=config), require_length(seq_len, config)
     if not isinstance(causal_skip, bool):
         raise ValueError(f"causal_skip must be True or False; got {causal_skip!r}")
-    pairs = _causal_pairs(n, config.window) if causal_skip and config.kind == "decoder" else n * n
+    if config.pattern is not None and isinstance(config, ConfigArray):
+        raise ValueError("config must have no pattern where many are counted at once; count them one by one")
     shape = result_shape(config, batch=batch, seq_len=n)
-    return _total(flops_by_part(config, batch=batch, n_new=n, pairs=pairs), shape)
+    parts = flops_by_part(config, batch=batch, n_new=n, stacks=_stacks(config, n, causal_skip=causal_skip))
+    return _total(parts, shape)
 
 
-def flops_by_part(config: Config, *, batch: Whole, n_new: Whole, pairs: Whole) -> dict[str, Whole]:
-    """FLOPs of a pass over ``n_new`` tokens of each text, whose queries meet keys in ``pairs`` pairs."""
+class Stack(NamedTuple):
+    """Blocks alike: how many, the tokens of a text that each reads, and the pairs that its queries meet.
+
+    With merging the feed-forward layer reads fewer tokens than attention, ``n_out``.
+    """
+
+    n_layer: Whole
+    n: Whole
+    pairs: Whole
+    n_out: Whole
+
+
+def _stacks(config: Config, n: Whole, *, causal_skip: bool) -> list[Stack]:
+    """The blocks of a model, by what they read of a text of ``n`` tokens."""
+
+    def stack(n_layer: Whole, n: Whole) -> Stack:
+        if config.kind == "encoder":
+            return Stack(n_layer, n, n * n, n)
+        if config.pattern is not None:
+            count = config.pattern.n_allowed if causal_skip else config.pattern.n_computed
+            return Stack(n_layer, n, count(n), n)
+        return Stack(n_layer, n, _causal_pairs(n, config.window) if causal_skip else n * n, n)
+
+    n_layer = config.n_layer
+    if config.depth_keep < 1:
+        return [stack(n_layer - n_layer // 2, n), stack(n_layer // 2, kept_tokens(config, n))]
+    if config.shorten > 1:
+        return [stack(2, n), stack(n_layer - 2, ceil(n / config.shorten))]
+    if config.n_merge:
+        return _merging_stacks(config, n)
+    return [stack(n_layer, n)]
+
+
+def kept_tokens(config: Config, n: Whole) -> Whole:
+    """Tokens of a text of ``n`` that a routed block of a mixture of depths reads."""
+    return ceil(config.depth_keep * n)
+
+
+def _merging_stacks(config: Config, n: Whole) -> list[Stack]:
+    """Each block of an encoder that merges ``n_merge`` pairs: all in one stack, their tokens summed.
+
+    Raises
+    ------
+    ValueError
+        If the text runs out of pairs.
+    """
+    if isinstance(config, ConfigArray) or not isinstance(n, int):
+        raise ValueError("config must have n_merge=0 where many are counted at once; count them one by one")
+    r, stacks = config.n_merge, []
+    for layer in range(config.n_layer):
+        left = n - layer * r
+        if 2 * r > left:
+            raise ValueError(f"seq_len must leave 2 * n_merge={2 * r} tokens in each block; got {n}")
+        stacks.append(Stack(1, left, left * left, left - r))
+    return stacks
+
+
+def flops_by_part(config: Config, *, batch: Whole, n_new: Whole, stacks: list[Stack]) -> dict[str, Whole]:
+    """FLOPs of a pass over ``n_new`` tokens of each text, through blocks that read some of them."""
     if isinstance(config, ConfigArray):
         config = config.as_floats()
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     n_matrix = 3 if config.activation in ("swiglu", "geglu") else 2
-    layer = {
-        "query_key_value": 2 * n_new * d * (d_query + 2 * d_key),
-        "scores": 2 * pairs * d_query,
-        "values": 2 * pairs * d_query,
-        "output": 2 * n_new * d_query * d,
-        "feed_forward": 2 * n_new * n_matrix * config.n_expert_active * d * config.d_ff,
-        "router": 2 * n_new * d * config.n_expert * (config.n_expert > 1),
-    }
-    parts = {name: batch * config.n_layer * flops for name, flops in layer.items()}
+    n_expert = experts_a_token(config)
+    parts: dict[str, Whole] = dict.fromkeys(_LAYER_PARTS, 0)
+    for n_layer, n, pairs, n_out in stacks:
+        layer = {
+            "query_key_value": 2 * n * d * (d_query + 2 * d_key),
+            "scores": 2 * pairs * d_query,
+            "values": 2 * pairs * d_query,
+            "output": 2 * n * d_query * d,
+            "feed_forward": 2 * n_matrix * whole(n_out * n_expert) * d * config.d_ff,
+            "router": 2 * n_out * d * config.n_expert * (config.n_expert > 1),
+        }
+        if config.n_merge:  # every second token against the others
+            layer["router"] += 2 * (n // 2) * (n - n // 2) * d_key
+        for name, flops in layer.items():
+            parts[name] += batch * n_layer * flops
+    if config.depth_keep < 1:  # every token asks whether a routed block reads it
+        parts["router"] += batch * (config.n_layer // 2) * 2 * n_new * d
+    if config.halting is not None:  # and whether it has had enough
+        parts["router"] += batch * config.n_layer * 2 * n_new * d
     parts["unembedding"] = batch * 2 * n_new * d * config.vocab_size
     parts["pooler"] = batch * 2 * d * d if config.pooler else 0
     return parts
+
+
+_LAYER_PARTS = ("query_key_value", "scores", "values", "output", "feed_forward", "router")
+
+
+def experts_a_token(config: Config) -> Number:
+    """Experts that serve a token, shared ones included, and no more than there is room for."""
+    chosen = config.n_expert_active
+    if config.capacity_factor is not None and config.capacity_factor < 1:
+        chosen = config.capacity_factor * chosen
+    return chosen + config.n_expert_shared
 
 
 def _total(parts: dict[str, Whole], shape: tuple[int, ...] | None) -> FlopCount:
@@ -122,10 +211,13 @@ def chinchilla_forward_flops(config: Config, *, seq_len: Whole) -> FlopCount:
     Raises
     ------
     ValueError
-        If ``seq_len`` is not a whole number from 1 to ``n_ctx``.
+        If ``seq_len`` is not a whole number from 1 to ``n_ctx``, or the model's blocks read fewer tokens than
+        the text has, or not all pairs of them.
 
     Source: Hoffmann et al. 2022, appendix F.
     """
+    require_config(config)
+    require_all_tokens(config, "the counting of the Chinchilla paper")
     parts = dict(forward_flops(config, batch=1, seq_len=seq_len).by_part)
     del parts["pooler"]
     n, shape = require_length(seq_len, config), result_shape(config, seq_len=seq_len)

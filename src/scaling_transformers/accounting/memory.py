@@ -7,9 +7,11 @@ from numbers import Integral
 
 from scaling_transformers.accounting._inputs import (
     Config,
+    Number,
     Whole,
     ceil,
     least,
+    require_all_tokens,
     require_config,
     require_count,
     require_length,
@@ -17,6 +19,7 @@ from scaling_transformers.accounting._inputs import (
     result,
     result_shape,
 )
+from scaling_transformers.accounting.flops import experts_a_token
 from scaling_transformers.accounting.parameters import count_parameters
 from scaling_transformers.accounting.variation import ConfigArray
 
@@ -42,8 +45,8 @@ def kv_cache_bytes(config: Config, *, batch: Whole, seq_len: Whole, bytes_per_el
     Raises
     ------
     ValueError
-        If a number is not positive, ``seq_len`` is beyond ``n_ctx``, or the model is an encoder, which keeps
-        nothing.
+        If a number is not positive, ``seq_len`` is beyond ``n_ctx``, the model is an encoder, which keeps
+        nothing, or its blocks read fewer tokens than the text has, or not all pairs of them.
 
     Examples
     --------
@@ -58,6 +61,7 @@ def kv_cache_bytes(config: Config, *, batch: Whole, seq_len: Whole, bytes_per_el
         raise ValueError(
             "config must have kind='decoder'; got kind='encoder', which keeps no keys and values"
         )
+    require_all_tokens(config, "kv_cache_bytes")
     batch, length = require_count(batch, name="batch", config=config), require_length(seq_len, config)
     element = require_positive(bytes_per_element, name="bytes_per_element")
     shape = result_shape(config, batch=batch, seq_len=length)
@@ -121,7 +125,8 @@ def training_memory(
     Raises
     ------
     ValueError
-        If a number is out of range, ``seq_len`` is beyond ``n_ctx``, or ``checkpointing`` none of the three.
+        If a number is out of range, ``seq_len`` is beyond ``n_ctx``, ``checkpointing`` is none of the three,
+        or the model's blocks read fewer tokens than the text has, or not all pairs of them.
 
     Examples
     --------
@@ -134,6 +139,7 @@ def training_memory(
     dropout added; Rajbhandari et al. 2020 (ZeRO), section 3.1, for the states.
     """
     require_config(config)
+    require_all_tokens(config, "training_memory")
     batch, n = require_count(batch, name="batch", config=config), require_length(seq_len, config)
     element = require_positive(bytes_per_element, name="bytes_per_element")
     if optimizer_bytes is None:
@@ -148,10 +154,11 @@ def training_memory(
     config = config.as_floats() if isinstance(config, ConfigArray) else config
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     # of a token in a layer: both norms' inputs and outputs, queries and heads, keys and values, hidden layer
-    vectors = 4 * d + 2 * d_query + 2 * d_key
-    vectors += config.n_expert_active * _N_HIDDEN[config.activation] * config.d_ff
+    vectors: Number = 4 * d + 2 * d_query + 2 * d_key
+    n_expert = experts_a_token(config)
+    vectors += n_expert * _N_HIDDEN[config.activation] * config.d_ff
     # and what each of several experts reads and writes, and the router's probabilities
-    vectors += (config.n_expert > 1) * (config.n_expert_active * 2 * d + config.n_expert)
+    vectors += (config.n_expert > 1) * (n_expert * 2 * d + config.n_expert)
     layer = n * (element * vectors + 2 * d * dropout)
     if checkpointing == "none":  # attention weights, and with dropout what is left of them, and the mask
         layer += n * n * config.n_head * (element + dropout * (element + 1))

@@ -45,7 +45,8 @@ def count_parameters(config: Config) -> ParameterCount:
     ``MixtralForCausalLM`` of the ``transformers`` package.
 
     The parts are ``token_embedding``, ``position_embedding``, ``token_type_embedding``, ``attention``
-    (queries, keys, values and output, with biases), ``feed_forward`` (every expert, with biases), ``router``,
+    (queries, keys, values and output, with biases), ``feed_forward`` (every expert, with biases), ``router``
+    (of experts, of depth, of halting),
     ``norms``, ``unembedding`` (0 where tied) and ``pooler``. Norms are two a layer, one more after the last
     layer where ``norm_placement="pre"``, and in an encoder with ``norm_placement="post"`` one after the
     embeddings.
@@ -96,16 +97,24 @@ def _count(config: Config) -> ParameterCount:
     attention = (d + qkv_bias) * (d_query + 2 * d_key) + (d_query + bias) * d
     n_up = 2 if config.activation in ("swiglu", "geglu") else 1  # a gate is a second way up
     expert = n_up * (d + bias) * config.d_ff + (config.d_ff + bias) * d
+    n_block = 1 if config.halting is not None else config.n_layer  # one block, run over and over
     one_more = config.norm_placement == "pre" or config.kind == "encoder"
-    n_norm = 2 * config.n_layer + int(one_more)
+    n_norm = 2 * n_block + int(one_more)
     layers = {
-        "attention": config.n_layer * attention,
-        "feed_forward": config.n_layer * config.n_expert * expert,
-        "router": config.n_layer * config.n_expert * d * (config.n_expert > 1),
+        "attention": n_block * attention,
+        "feed_forward": n_block * (config.n_expert + config.n_expert_shared) * expert,
+        "router": n_block * config.n_expert * d * (config.n_expert > 1) + _routers(config),
         "norms": n_norm * d * (1 + bias if config.norm == "layernorm" else 1),
         "pooler": (d + bias) * d if config.pooler else 0,
     }
     embedding, non_embedding = sum(tables.values()), sum(layers.values())
-    idle = config.n_layer * (config.n_expert - config.n_expert_active) * expert
+    idle = n_block * (config.n_expert - config.n_expert_active) * expert
     total = embedding + non_embedding
     return ParameterCount(total, total - idle, embedding, non_embedding, {**tables, **layers})
+
+
+def _routers(config: Config) -> Whole:
+    """What decides which tokens a block reads: a vector for each routed block, or one with a bias to halt."""
+    if config.depth_keep < 1:
+        return config.n_layer // 2 * config.d_model
+    return config.d_model + 1 if config.halting is not None else 0

@@ -18,6 +18,7 @@ from scaling_transformers.accounting._inputs import (
     Number,
     Whole,
     least,
+    require_all_tokens,
     require_config,
     require_count,
     require_length,
@@ -25,7 +26,7 @@ from scaling_transformers.accounting._inputs import (
     result,
     result_shape,
 )
-from scaling_transformers.accounting.flops import flops_by_part
+from scaling_transformers.accounting.flops import Stack, experts_a_token, flops_by_part
 from scaling_transformers.accounting.variation import ConfigArray
 
 
@@ -102,7 +103,8 @@ def arithmetic_intensity(
     Raises
     ------
     ValueError
-        If a number is out of range, or ``n_new`` is not ``seq_len`` in an encoder.
+        If a number is out of range, ``n_new`` is not ``seq_len`` in an encoder, or the model's blocks read
+        fewer tokens than the text has, or not all pairs of them.
 
     Examples
     --------
@@ -117,6 +119,7 @@ def arithmetic_intensity(
     2.4.1, for the memory access of a step of decoding; Dao et al. 2022 (FlashAttention) for the fused kernel.
     """
     require_config(config)
+    require_all_tokens(config, "arithmetic_intensity")
     batch, n = require_count(batch, name="batch", config=config), require_length(seq_len, config)
     new = n if n_new is None else require_count(n_new, name="n_new", config=config)
     element = require_positive(bytes_per_element, name="bytes_per_element")
@@ -127,12 +130,14 @@ def arithmetic_intensity(
         raise ValueError(f"n_new must be seq_len={seq_len} in an encoder, which keeps no cache; got {n_new}")
     config = config.as_floats() if isinstance(config, ConfigArray) else config
     n_key = n if config.window is None else least(n, config.window - 1 + new)
-    flops = flops_by_part(config, batch=batch, n_new=new, pairs=new * n_key)
+    stacks = [Stack(config.n_layer, new, new * n_key, new)]
+    flops = flops_by_part(config, batch=batch, n_new=new, stacks=stacks)
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     tokens = batch * new
     n_up = 2 if config.activation in ("swiglu", "geglu") else 1
     n_read = config.n_expert * (1 - (1 - config.n_expert_active / config.n_expert) ** tokens)
-    to_experts = tokens * config.n_expert_active
+    n_read = n_read + config.n_expert_shared
+    to_experts = tokens * experts_a_token(config)
     layer = {
         "query_key_value": _product(tokens, d, d_query + 2 * d_key),
         "scores": tokens * d_query + batch * n_key * d_key,

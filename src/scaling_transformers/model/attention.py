@@ -12,6 +12,7 @@ from scaling_transformers.attention import attention_weights, merge_heads, rotat
 from scaling_transformers.attention.masks import key_offsets
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model.cache import LayerCache
+from scaling_transformers.model.trace import Trace
 
 
 class Context(NamedTuple):
@@ -22,6 +23,7 @@ class Context(NamedTuple):
     head_gate: Tensor | None = None  # (n_head,)
     cache: LayerCache | None = None
     return_attention: bool = False
+    trace: Trace | None = None
 
 
 class Attention(nn.Module):

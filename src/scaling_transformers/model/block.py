@@ -23,7 +23,7 @@ class Block(nn.Module):
         if self.pre_norm:
             out, weights = self.attention(self.attention_norm(x), context)
             x = x + out
-            return x + self.feed_forward(self.feed_forward_norm(x)), weights
+            return x + self.feed_forward(self.feed_forward_norm(x), context.trace), weights
         out, weights = self.attention(x, context)
         x = self.attention_norm(x + out)
-        return self.feed_forward_norm(x + self.feed_forward(x)), weights
+        return self.feed_forward_norm(x + self.feed_forward(x, context.trace)), weights

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_transformers.config import TransformerConfig
+from scaling_transformers.model.trace import Trace
 
 
 class FeedForward(nn.Module):
@@ -25,7 +26,7 @@ class FeedForward(nn.Module):
         )
         self.down = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, trace: Trace | None = None) -> Tensor:
         up = self.up(x)
         if self.gate is not None:
             gate = self.gate(x)
@@ -67,7 +68,7 @@ class MixtureOfExperts(nn.Module):
         weights, experts = probabilities.topk(self.n_active, dim=-1)
         return weights / weights.sum(dim=-1, keepdim=True), experts
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, trace: Trace | None = None) -> Tensor:
         flat = x.flatten(0, -2)  # (n_token, d_model)
         weights, chosen = self.route(flat)
         out = torch.zeros_like(flat)

@@ -19,6 +19,7 @@ from scaling_transformers.model.feed_forward import MixtureOfExperts
 from scaling_transformers.model.generation import check_sampling, sample
 from scaling_transformers.model.huggingface import translate
 from scaling_transformers.model.norm import make_norm
+from scaling_transformers.model.trace import Trace
 
 
 class Transformer(nn.Module):
@@ -79,6 +80,7 @@ class Transformer(nn.Module):
         head_gate: Tensor | None = None,
         cache: Cache | None = None,
         return_attention: bool = False,
+        trace: Trace | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Logits of the next token (decoder) or of each token (encoder).
 
@@ -98,6 +100,8 @@ class Transformer(nn.Module):
             Also return the attention weights, one tensor (batch, n_head, n, n_k) a layer, computed by
             `scaling_transformers.attention.attention_weights` in place of the fused kernel. ``n_k`` is ``n``
             without a cache; with one, also the older tokens that ``tokens`` may see.
+        trace : Trace, optional
+            Is told what was skipped, and what training adds to the loss.
 
         Returns
         -------
@@ -109,7 +113,7 @@ class Transformer(nn.Module):
             If an argument does not fit the config or the other arguments; the message names it.
         """
         check_inputs(self.config, tokens, token_types, mask, head_gate, cache)
-        x, patterns = self._run(tokens, token_types, mask, head_gate, cache, return_attention)
+        x, patterns = self._run(tokens, token_types, mask, head_gate, cache, return_attention, trace)
         logits = self.unembedding(x)
         return (logits, patterns) if return_attention else logits
 
@@ -121,13 +125,14 @@ class Transformer(nn.Module):
         mask: Tensor | None = None,
         head_gate: Tensor | None = None,
         cache: Cache | None = None,
+        trace: Trace | None = None,
     ) -> Tensor:
         """The last hidden states, shape (batch, n, d_model), from which the logits are read.
 
         Parameters, errors: as for `forward`.
         """
         check_inputs(self.config, tokens, token_types, mask, head_gate, cache)
-        return self._run(tokens, token_types, mask, head_gate, cache)[0]
+        return self._run(tokens, token_types, mask, head_gate, cache, trace=trace)[0]
 
     def pooled(
         self, tokens: Tensor, *, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -260,6 +265,7 @@ class Transformer(nn.Module):
         head_gate: Tensor | None = None,
         cache: Cache | None = None,
         return_attention: bool = False,
+        trace: Trace | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Last hidden states and attention weights, of arguments that have been checked."""
         config, n = self.config, tokens.shape[1]
@@ -288,6 +294,7 @@ class Transformer(nn.Module):
                 head_gate=None if head_gate is None else head_gate[layer],
                 cache=None if cache is None else cache.layers[layer],
                 return_attention=return_attention,
+                trace=trace,
             )
             x, weights = block(x, context)
             patterns.append(weights)

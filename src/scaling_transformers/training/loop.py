@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling_transformers.attention.masks import require_count
-from scaling_transformers.model import Transformer
+from scaling_transformers.model import Trace, Transformer
 from scaling_transformers.training.checkpoint import Checkpoint
 from scaling_transformers.training.language import SyntheticLanguage
 from scaling_transformers.training.loss import next_token_loss
@@ -121,6 +122,7 @@ def train(
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 100,
     progress: bool = False,
+    auxiliary_weight: float = 0.01,
 ) -> list[float]:
     """Train in place on random cuts of a text; return the loss of every step, in nats per token.
 
@@ -155,6 +157,9 @@ def train(
         last checkpoint are done again, and ``each_step`` is told of them again.
     progress : bool
         Show a bar with loss, rate and tokens a second.
+    auxiliary_weight : float
+        Factor of what a model that skips work adds to the loss (`Trace.losses`); the losses returned are
+        without it.
 
     Raises
     ------
@@ -166,6 +171,8 @@ def train(
     require_count(accumulate=accumulate, checkpoint_every=checkpoint_every)
     if accumulate > batch:
         raise ValueError(f"accumulate must be at most batch={batch}; got {accumulate}")
+    if not (math.isfinite(auxiliary_weight) and auxiliary_weight >= 0):
+        raise ValueError(f"auxiliary_weight must be finite and at least 0; got {auxiliary_weight!r}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}; got {dtype!r}")
     rate_factor(0, n_step=n_step, schedule=schedule)
@@ -190,6 +197,7 @@ def train(
             accumulate=accumulate,
             dtype=dtype,
             compile=compile,
+            auxiliary_weight=auxiliary_weight,
         )
         losses = saved.resume(model, optimizer, generator)
     device = model.embedding.weight.device
@@ -209,10 +217,13 @@ def train(
         loss: Any = 0
         for part in zip(tokens.tensor_split(accumulate), targets.tensor_split(accumulate), strict=True):
             x, y = (half.to(device, non_blocking=True) for half in part)
+            trace = Trace()
             with autocast:
-                share = next_token_loss(model, x, y, hidden=hidden) * (len(x) / len(tokens))
-            share.backward()  # type: ignore[no-untyped-call]
-            loss = loss + share.detach()
+                share = next_token_loss(model, x, y, hidden=partial(hidden, trace=trace))
+                added = auxiliary_weight * sum(trace.losses, torch.zeros_like(share))
+            part_of_batch = len(x) / len(tokens)
+            ((share + added) * part_of_batch).backward()  # type: ignore[no-untyped-call]
+            loss = loss + share.detach() * part_of_batch
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not torch.isfinite(value):
