@@ -153,7 +153,6 @@ def flops_by_part(config: Config, *, batch: Whole, n_new: Whole, stacks: list[St
         config = config.as_floats()
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
     n_matrix = 3 if config.activation in ("swiglu", "geglu") else 2
-    n_expert = experts_a_token(config)
     parts: dict[str, Whole] = dict.fromkeys(_LAYER_PARTS, 0)
     for n_layer, n, pairs, n_out in stacks:
         layer = {
@@ -161,7 +160,7 @@ def flops_by_part(config: Config, *, batch: Whole, n_new: Whole, stacks: list[St
             "scores": 2 * pairs * d_query,
             "values": 2 * pairs * d_query,
             "output": 2 * n * d_query * d,
-            "feed_forward": 2 * n_matrix * whole(n_out * n_expert) * d * config.d_ff,
+            "feed_forward": 2 * n_matrix * pairs_of_experts(config, n_out) * d * config.d_ff,
             "router": 2 * n_out * d * config.n_expert * (config.n_expert > 1),
         }
         if config.n_merge:  # every second token against the others
@@ -178,6 +177,20 @@ def flops_by_part(config: Config, *, batch: Whole, n_new: Whole, stacks: list[St
 
 
 _LAYER_PARTS = ("query_key_value", "scores", "values", "output", "feed_forward", "router")
+
+
+def pairs_of_experts(config: Config, n: Whole) -> Whole:
+    """Pairs of a token and an expert that serves it, in a text of ``n`` tokens; shared experts included.
+
+    The most there is room for: how many a text has with a ``capacity_factor`` depends on the text.
+    """
+    pairs = n * config.n_expert_active
+    if config.routing == "expert_choice":
+        pairs = config.n_expert * least(n, ceil(pairs / config.n_expert))
+    elif config.capacity_factor is not None:
+        room = least(n, ceil(config.capacity_factor * pairs / config.n_expert))
+        pairs = least(pairs, config.n_expert * room)
+    return pairs + n * config.n_expert_shared
 
 
 def experts_a_token(config: Config) -> Number:

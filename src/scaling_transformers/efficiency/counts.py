@@ -30,11 +30,11 @@ def linear_layers(config: TransformerConfig) -> dict[str, Matrices]:
     """The linear layers in the blocks of the model that ``config`` describes, by name.
 
     ``query``, ``key``, ``value``, ``out``; ``up``, ``down`` and, with a gated activation, ``gate``, once an
-    expert; with experts ``router``.
+    expert; with experts ``router``; in a mixture of depths ``depth_router``.
     """
     require_config(config)
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
-    n_layer, n_dense = config.n_layer, config.n_layer * config.n_expert
+    n_layer, n_dense = config.n_layer, config.n_layer * (config.n_expert + config.n_expert_shared)
     layers = {
         "query": Matrices(n_layer, d_query, d),
         "key": Matrices(n_layer, d_key, d),
@@ -47,6 +47,8 @@ def linear_layers(config: TransformerConfig) -> dict[str, Matrices]:
         layers["gate"] = Matrices(n_dense, config.d_ff, d)
     if config.n_expert > 1:
         layers["router"] = Matrices(n_layer, config.n_expert, d)
+    if config.depth_keep < 1:
+        layers["depth_router"] = Matrices(n_layer // 2, 1, d)
     return layers
 
 

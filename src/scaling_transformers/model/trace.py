@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
+
+
+class Routing(NamedTuple):
+    """How one layer of experts shared the tokens of a pass among them; nothing here has a gradient.
+
+    Attributes
+    ----------
+    load : tensor, shape (n_expert,)
+        Share of all choices that fell on each expert, before any was dropped.
+    entropy : tensor without axes
+        Of the load, as a share of its largest: 1 where all experts are equally busy.
+    dropped : tensor without axes
+        Share of the choices that found no room; with ``routing="expert_choice"`` of the tokens that no expert
+        took.
+    """
+
+    load: Tensor
+    entropy: Tensor
+    dropped: Tensor
 
 
 @dataclass
@@ -17,7 +37,14 @@ class Trace:
     ----------
     losses : list of tensors without axes
         Terms that `scaling_transformers.training.train` weighs and adds to the loss: of the balance of
-        experts, of the routing of depth, of pondering.
+        experts, of the routing of depth, of pondering. Those that each layer adds are divided by
+        the number of layers that do, so that their sum is a mean.
+    routing : list of Routing
+        One for each layer of experts, in the order of the layers.
+    kept : list of boolean tensors, shape (batch, n)
+        Which tokens were read, one for each block that a mixture of depths routes.
     """
 
     losses: list[Tensor] = field(default_factory=list)
+    routing: list[Routing] = field(default_factory=list)
+    kept: list[Tensor] = field(default_factory=list)

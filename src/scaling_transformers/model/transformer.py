@@ -67,7 +67,7 @@ class Transformer(nn.Module):
                 nn.init.zeros_(module.bias)
         if isinstance(module, Block):
             layer = module.feed_forward
-            dense = list(layer.experts) if isinstance(layer, MixtureOfExperts) else [layer]
+            dense = [*layer.experts, *layer.shared] if isinstance(layer, MixtureOfExperts) else [layer]
             for projection in (module.attention.out, *(cast(Any, expert).down for expert in dense)):
                 nn.init.normal_(projection.weight, std=0.02 / (2 * self.config.n_layer) ** 0.5)
 
