@@ -185,6 +185,10 @@ class TransformerConfig:
                     raise ValueError(f"{name} needs n_expert of at least 2; got {getattr(self, name)!r}")
         if self.routing == "expert_choice" and (self.balance != "loss" or self.capacity_factor is not None):
             raise ValueError("routing='expert_choice' is balanced as it is: leave balance, capacity_factor")
+        if self.depth_keep < 1 and (self.routing == "expert_choice" or self.capacity_factor is not None):
+            raise ValueError(
+                "depth_keep cannot go with expert_choice or capacity_factor: texts differ in length"
+            )
         if self.depth_keep > 1:
             raise ValueError(f"depth_keep must be above 0 and at most 1; got {self.depth_keep!r}")
         if self.pattern is not None and not all(

@@ -111,11 +111,6 @@ def least(a: Number, b: Number) -> Any:
     return min(a, b) if isinstance(a, int) and isinstance(b, int) else np.minimum(a, b)
 
 
-def whole(value: Number) -> Any:
-    """The nearest whole number: an int of a number, an array of an array."""
-    return round(value) if isinstance(value, int | float) else np.round(value)
-
-
 def ceil(value: Number) -> Any:
     """The next whole number: an int of a number, an array of an array."""
     return math.ceil(value) if isinstance(value, int | float) else np.ceil(value)

@@ -19,7 +19,6 @@ from scaling_transformers.accounting._inputs import (
     require_positive,
     result,
     result_shape,
-    whole,
 )
 from scaling_transformers.accounting.parameters import count_parameters
 from scaling_transformers.accounting.variation import ConfigArray

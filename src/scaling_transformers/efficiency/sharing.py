@@ -26,11 +26,13 @@ def share_layers(model: Transformer, *, group: int) -> Transformer:
     Raises
     ------
     ValueError
-        If ``group`` is out of range.
+        If ``group`` is out of range, or every second block is routed, which is not like its neighbour.
 
     Source: Lan et al. 2020 (ALBERT), section 3.1.
     """
     group = require_group(group, model.config)
+    if model.config.depth_keep < 1:
+        raise ValueError(f"depth_keep must be 1 to share layers; got {model.config.depth_keep}")
     for layer in range(model.config.n_layer):
         model.blocks[layer] = model.blocks[layer - layer % group]
     return model

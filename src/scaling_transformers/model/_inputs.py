@@ -42,8 +42,10 @@ def check_inputs(
     mask: Tensor | None = None,
     head_gate: Tensor | None = None,
     cache: Cache | None = None,
+    return_attention: bool = False,
 ) -> None:
     """Refuse arguments of `Transformer.forward` that do not fit the config or each other."""
+    _check_what_is_skipped(config, mask=mask, return_attention=return_attention or None)
     require_integers(tokens=tokens)
     if tokens.ndim != 2 or tokens.shape[0] < 1:
         raise ValueError(f"tokens must have shape (batch, n); got {tuple(tokens.shape)}")
@@ -82,3 +84,14 @@ def check_inputs(
                 f"tokens must fit the cache's room of {cache.n_tokens} tokens, {cache.n_seen} of them "
                 f"used; got {n} more"
             )
+
+
+def _check_what_is_skipped(config: TransformerConfig, **given: object) -> None:
+    """Refuse arguments that have no meaning where blocks or experts read some of the tokens."""
+    for name, value in given.items():
+        if value is not None and config.depth_keep < 1:
+            raise ValueError(f"{name} cannot go with depth_keep={config.depth_keep}: blocks read some tokens")
+    if given["mask"] is not None and (
+        config.capacity_factor is not None or config.routing == "expert_choice"
+    ):
+        raise ValueError("mask cannot go with capacity_factor or expert_choice: padding would take up room")

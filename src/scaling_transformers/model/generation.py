@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scaling_transformers.attention.masks import require_count
+from scaling_transformers.config import TransformerConfig
+
+
+def without_cache(config: TransformerConfig) -> str | None:
+    """Why a model cannot go on with a text from keys and values alone; None if it can."""
+    if config.depth_keep < 1:
+        return f"depth_keep={config.depth_keep} keeps other tokens in each block"
+    if config.capacity_factor is not None:
+        return f"capacity_factor={config.capacity_factor} gives room by the length of the text"
+    if config.routing == "expert_choice":
+        return "routing='expert_choice' looks at the whole text"
+    return None
+
+
+def check_causal(model: nn.Module) -> None:
+    """Refuse to generate with a model that would look at tokens which are not there yet."""
+    config = cast(TransformerConfig, model.config)
+    if config.routing == "expert_choice":
+        raise ValueError("routing='expert_choice' cannot generate: experts choose by the tokens to come")
+    if config.depth_keep < 1 and model.training:
+        raise ValueError(f"depth_keep={config.depth_keep} looks ahead in training; call model.eval() first")
 
 
 def check_sampling(*, temperature: float, top_k: int | None, top_p: float | None, vocab_size: int) -> None:

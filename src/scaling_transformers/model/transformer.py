@@ -15,8 +15,9 @@ from scaling_transformers.model._inputs import check_inputs
 from scaling_transformers.model.attention import Context, attention_mask
 from scaling_transformers.model.block import Block
 from scaling_transformers.model.cache import Cache
+from scaling_transformers.model.depths import make_block
 from scaling_transformers.model.feed_forward import MixtureOfExperts
-from scaling_transformers.model.generation import check_sampling, sample
+from scaling_transformers.model.generation import check_causal, check_sampling, sample, without_cache
 from scaling_transformers.model.huggingface import translate
 from scaling_transformers.model.norm import make_norm
 from scaling_transformers.model.trace import Trace
@@ -51,7 +52,7 @@ class Transformer(nn.Module):
         pre_norm = config.norm_placement == "pre"
         normed = not pre_norm and config.kind == "encoder"
         self.embedding_norm = make_norm(config) if normed else nn.Identity()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.blocks = nn.ModuleList(make_block(config, layer) for layer in range(config.n_layer))
         self.final_norm = make_norm(config) if pre_norm else nn.Identity()
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.pooler = nn.Linear(config.d_model, config.d_model, bias=config.bias) if config.pooler else None
@@ -112,7 +113,7 @@ class Transformer(nn.Module):
         ValueError
             If an argument does not fit the config or the other arguments; the message names it.
         """
-        check_inputs(self.config, tokens, token_types, mask, head_gate, cache)
+        check_inputs(self.config, tokens, token_types, mask, head_gate, cache, return_attention)
         x, patterns = self._run(tokens, token_types, mask, head_gate, cache, return_attention, trace)
         logits = self.unembedding(x)
         return (logits, patterns) if return_attention else logits
@@ -159,11 +160,14 @@ class Transformer(nn.Module):
         Raises
         ------
         ValueError
-            If a number is out of range, or the model is an encoder, whose tokens all see each other.
+            If a number is out of range, or the model is an encoder, whose tokens all see each other, or one
+            that must read a text as a whole.
         """
         config = self.config
         if config.kind != "decoder":
             raise ValueError(f"kind must be 'decoder' in the config for a cache; got {config.kind!r}")
+        if (reason := without_cache(config)) is not None:
+            raise ValueError(f"a cache needs tokens that can be read one by one; {reason}")
         n_tokens = config.n_ctx if n_tokens is None else n_tokens
         require_count(batch=batch, n_tokens=n_tokens)
         if n_tokens > config.n_ctx:
@@ -212,6 +216,9 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Go on with each text, one token at a time, keeping the keys and values of what was read.
 
+        A model that must read a text as a whole (a mixture of depths, experts with a ``capacity_factor``)
+        reads it again for each token.
+
         Parameters
         ----------
         tokens : integer tensor, shape (batch, n)
@@ -236,9 +243,11 @@ class Transformer(nn.Module):
         Raises
         ------
         ValueError
-            If an argument is out of range, or the model is an encoder.
+            If an argument is out of range, or the model is an encoder, or its experts choose their tokens, or
+            it is a mixture of depths in training mode, which looks ahead.
         """
         config = self.config
+        check_causal(self)
         check_inputs(config, tokens)
         require_count(max_new_tokens=max_new_tokens, least=0)
         check_sampling(temperature=temperature, top_k=top_k, top_p=top_p, vocab_size=config.vocab_size)
@@ -248,9 +257,10 @@ class Transformer(nn.Module):
                 f"max_new_tokens must be at most n_ctx={config.n_ctx} less the {n} tokens given; "
                 f"got {max_new_tokens}"
             )
-        cache, new = self.new_cache(batch=batch, n_tokens=n + max_new_tokens), tokens
+        cached = without_cache(config) is None
+        cache, new = self.new_cache(batch=batch, n_tokens=n + max_new_tokens) if cached else None, tokens
         for _ in range(max_new_tokens):
-            x, _ = self._run(new, cache=cache)
+            x, _ = self._run(new if cached else tokens, cache=cache)
             logits = self.unembedding(x[:, -1])
             new = sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
             new = new.to(tokens.dtype)

@@ -53,7 +53,8 @@ def train_stacked(
     Parameters
     ----------
     models : sequence of Transformer
-        Of one config, type and device, without a mixture of experts, whose ways differ from text to text.
+        Of one config, type and device, without a mixture of experts or of depths, whose ways differ from text
+        to text.
     learning_rates, seeds : sequences as long as ``models``
     n_step, batch, n, transfer, sampler, schedule
         As for `train`.
@@ -131,6 +132,8 @@ def _require_one_shape(
     first = models[0]
     if first.config.n_expert > 1:
         raise ValueError("models must have no mixture of experts to be stacked")
+    if first.config.depth_keep < 1:
+        raise ValueError("models must have no mixture of depths to be stacked")
     for i, model in enumerate(models):
         for what in ("config", "dtype", "device"):
             one, other = (
