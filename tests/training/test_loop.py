@@ -276,6 +276,33 @@ def test_the_loss_of_a_token_is_that_of_predicting_it_from_those_before():
         assert losses[0, place - 1].item() == pytest.approx(-math.log(chances[tokens[0, place]]), rel=1e-5)
 
 
+@pytest.mark.parametrize("was_training", [True, False])
+def test_losses_are_measured_in_eval_mode_and_the_mode_is_put_back(was_training):
+    torch.manual_seed(0)
+    model = Transformer(CONFIG.replace(n_layer=2, depth_keep=0.5)).train(was_training)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    text = np.random.default_rng(3).integers(0, 8, 200).astype(np.uint8)
+    tokens, targets = sample_batch(text, batch=8, n=9, generator=np.random.default_rng(5))
+    measured = token_losses(model, tokens), validation_loss(model, text, n=9, n_text=8, seed=5)
+    assert model.training is was_training
+
+    def losses():
+        with torch.no_grad():
+            return F.cross_entropy(model(tokens).transpose(1, 2), targets, reduction="none")
+
+    assert not torch.allclose(model.train() and losses(), model.eval() and losses())
+    torch.testing.assert_close(measured[0], losses()[:, :-1])
+    assert measured[1] == pytest.approx(losses().mean().item(), rel=1e-6)
+
+
+def test_training_is_in_training_mode():
+    model = make().eval()
+    train(model, PERIODIC, n_step=1, batch=2, n=8, learning_rate=1e-3)
+    assert model.training
+
+
 @pytest.mark.parametrize(("name", "value"), [("batch", 0), ("n", 0), ("n", 1.5)])
 def test_a_batch_without_tokens_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_transformers.attention.masks import require_count
@@ -126,7 +127,7 @@ def train(
 ) -> list[float]:
     """Train in place on random cuts of a text; return the loss of every step, in nats per token.
 
-    The model stays on its device, and the batches go there.
+    The model is put into training mode; it stays on its device, and the batches go there.
 
     Parameters
     ----------
@@ -200,6 +201,7 @@ def train(
             auxiliary_weight=auxiliary_weight,
         )
         losses = saved.resume(model, optimizer, generator)
+    model.train()
     device = model.embedding.weight.device
     hidden = torch.compile(model.hidden) if compile else model.hidden
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
@@ -242,7 +244,18 @@ def train(
     return losses
 
 
-@torch.no_grad()
+@contextmanager
+def measuring(model: nn.Module) -> Iterator[None]:
+    """Without gradients and in eval mode, in which no model looks ahead; the mode is put back after."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
 def token_losses(model: Transformer, tokens: Tensor, *, head_gate: Tensor | None = None) -> Tensor:
     """Loss of predicting each token but the first from those before it, in nats.
 
@@ -255,11 +268,11 @@ def token_losses(model: Transformer, tokens: Tensor, *, head_gate: Tensor | None
     -------
     tensor, shape (batch, n - 1)
     """
-    logits = model(tokens[:, :-1], head_gate=head_gate)
+    with measuring(model):
+        logits = model(tokens[:, :-1], head_gate=head_gate)
     return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none")
 
 
-@torch.no_grad()
 def validation_loss(model: Transformer, text: Text, *, n: int, n_text: int, seed: int = 0) -> float:
     """Mean loss, in nats per token, over ``n_text`` random cuts of ``n`` tokens."""
     require_count(n_text=n_text)
@@ -268,5 +281,6 @@ def validation_loss(model: Transformer, text: Text, *, n: int, n_text: int, seed
     for start in range(0, n_text, 32):
         count = min(32, n_text - start)
         tokens, targets = sample_batch(text, batch=count, n=n, generator=generator)
-        total += count * F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).item()
+        with measuring(model):
+            total += count * F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).item()
     return total / n_text

@@ -28,7 +28,7 @@ from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
 from scaling_transformers.training.corpora import Corpus, python_library
 from scaling_transformers.training.language import SyntheticLanguage
-from scaling_transformers.training.loop import sample_batch, train
+from scaling_transformers.training.loop import measuring, sample_batch, train
 from scaling_transformers.training.parameterisation import initialise_for_transfer
 from scaling_transformers.training.record import read_record, shipped, write_record
 from scaling_transformers.training.results import load_results
@@ -149,7 +149,6 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
 def held_out_loss(model: Transformer, corpus: str) -> tuple[float, float]:
     """Mean loss on `N_VALIDATION` held-out texts, the same for every model, and its standard error.
 
@@ -172,10 +171,11 @@ def held_out_loss(model: Transformer, corpus: str) -> tuple[float, float]:
         generator = np.random.default_rng(0)
         x, y = sample_batch(_text().validation, batch=N_VALIDATION, n=n, generator=generator)
         chance = np.zeros(N_VALIDATION)
-    losses = [
-        F.cross_entropy(model(rows).transpose(1, 2), targets, reduction="none").mean(dim=1)
-        for rows, targets in zip(torch.split(x, 64), torch.split(y, 64), strict=True)
-    ]
+    with measuring(model):
+        losses = [
+            F.cross_entropy(model(rows).transpose(1, 2), targets, reduction="none").mean(dim=1)
+            for rows, targets in zip(torch.split(x, 64), torch.split(y, 64), strict=True)
+        ]
     each = torch.cat(losses).double().numpy() - chance
     return float(each.mean()), float(each.std(ddof=1) / len(each) ** 0.5)
 
