@@ -26,7 +26,9 @@ class RoutedBlock(Block):
 
     Tokens read keep their order and their positions, and attend to each other alone. Their logit as a factor
     is what gives the router a gradient. The cross-entropy that teaches it to tell on its own who is kept
-    (`Trace.losses`) reads the states without sending them a gradient.
+    (`Trace.losses`) reads the states without sending them a gradient. In eval mode the texts of a batch
+    differ in length and are filled up with other tokens, which cost time, count in the load of experts
+    (`Trace.routing`) and change nothing else.
 
     Source: Raposo et al. 2024 (Mixture-of-Depths).
     """
