@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model.cache import Cache
+from scaling_transformers.sparsity.hierarchy import require_starts
 
 
 def require_integers(**tensors: Any) -> None:
@@ -42,6 +43,7 @@ def check_inputs(
     mask: Tensor | None = None,
     head_gate: Tensor | None = None,
     cache: Cache | None = None,
+    starts: Tensor | None = None,
 ) -> None:
     """Refuse arguments of `Transformer.forward` that do not fit the config or each other."""
     require_integers(tokens=tokens)
@@ -68,6 +70,7 @@ def check_inputs(
             raise ValueError("mask must leave a real token in each text; it has a row without")
         if cache is not None:
             raise ValueError("mask cannot go with a cache: the texts in a cache have no padding")
+    _check_hierarchy(config, tokens, mask, cache, starts)
     if head_gate is not None:
         require_shape(head_gate, (config.n_layer, config.n_head), name="head_gate")
         if not bool(head_gate.isfinite().all()):
@@ -82,3 +85,30 @@ def check_inputs(
                 f"tokens must fit the cache's room of {cache.n_tokens} tokens, {cache.n_seen} of them "
                 f"used; got {n} more"
             )
+
+
+def _check_hierarchy(
+    config: TransformerConfig,
+    tokens: Tensor,
+    mask: Tensor | None,
+    cache: Cache | None,
+    starts: Tensor | None,
+) -> None:
+    """Refuse what does not go with blocks that read fewer positions than the text has tokens."""
+    for name in ("shorten", "n_merge"):
+        value = getattr(config, name)
+        if value == TransformerConfig.__dataclass_fields__[name].default:
+            continue
+        for argument, given in (("mask", mask), ("cache", cache)):
+            if given is not None:
+                raise ValueError(f"{argument} cannot go with {name}={value}, which joins tokens into one")
+    if starts is not None:
+        if config.shorten == 1:
+            raise ValueError("starts need shorten of at least 2 in the config; got 1")
+        require_starts(starts, (tokens.shape[0], tokens.shape[1]))
+    least = (config.n_layer + 1) * config.n_merge
+    if tokens.shape[1] < least:
+        raise ValueError(
+            f"tokens must have a length of at least (n_layer + 1) * n_merge={least}, for each block to find "
+            f"n_merge={config.n_merge} pairs; got {tokens.shape[1]}"
+        )

@@ -18,6 +18,9 @@ class Trace:
     losses : list of tensors without axes
         Terms that `scaling_transformers.training.train` weighs and adds to the loss: of the balance of
         experts, of the routing of depth, of pondering.
+    merged : integer tensor, shape (batch, n), optional
+        Of an encoder that merges tokens: which of the tokens left at the end each token went into.
     """
 
     losses: list[Tensor] = field(default_factory=list)
+    merged: Tensor | None = None
