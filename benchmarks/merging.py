@@ -1,7 +1,7 @@
 """Time of models that read fewer positions, beside the plain model of the same depth. Run by ``make bench``.
 
-The weights are random, so that tokens are merged without sense; the time does not depend on which. Beside each
-time stands the ratio of the FLOPs counted, which is what the time would be if nothing but products took any.
+The weights are random, so that tokens are merged without sense; the time does not depend on which. With each
+name stands the ratio of the FLOPs counted: what the time's would be if nothing but products took any.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ def some_tokens(batch=3, n=16, seed=1):
 @torch.no_grad()
 def test_copies_are_merged_without_a_trace_where_positions_do_not_tell_them_apart(n_layer, copies, n_kv_head):
     design = {"n_layer": n_layer, "position": "none", "n_kv_head": n_kv_head}
+    torch.manual_seed(0)
     distinct = torch.stack([torch.randperm(11)[: 16 // copies] for _ in range(3)])
     tokens, trace = distinct.repeat_interleave(copies, dim=1), Trace()
     merged = make(**design)(tokens, trace=trace)
@@ -79,8 +80,9 @@ def test_tokens_that_became_one_share_their_output(position):
 
 @torch.no_grad()
 def test_a_merged_token_attends_from_one_place_and_weighs_as_much_as_its_tokens():
+    config = make(n_merge=3).config
     x = torch.randn(2, 12, 16, dtype=torch.float64)
-    merging = Merging(make(n_merge=3).config, x)
+    merging = Merging(config, x)
     for _ in range(2):
         merging.keys = x
         x = merging.merge(x)

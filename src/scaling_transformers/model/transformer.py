@@ -224,7 +224,8 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Go on with each text, one token at a time, keeping the keys and values of what was read.
 
-        A model whose blocks read only some of the tokens reads the text again for each new one.
+        A model whose blocks read only some of the tokens reads the text again for each new one, with
+        ``shorten`` in groups of that many.
 
         Parameters
         ----------
