@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model.cache import Cache
+from scaling_transformers.sparsity.hierarchy import require_starts
 
 
 def require_integers(**tensors: Any) -> None:
@@ -43,6 +44,7 @@ def check_inputs(
     head_gate: Tensor | None = None,
     cache: Cache | None = None,
     return_attention: bool = False,
+    starts: Tensor | None = None,
 ) -> None:
     """Refuse arguments of `Transformer.forward` that do not fit the config or each other."""
     _check_what_is_skipped(config, mask=mask, return_attention=return_attention or None)
@@ -70,6 +72,7 @@ def check_inputs(
             raise ValueError("mask must leave a real token in each text; it has a row without")
         if cache is not None:
             raise ValueError("mask cannot go with a cache: the texts in a cache have no padding")
+    _check_hierarchy(config, tokens, mask, cache, starts)
     if head_gate is not None:
         require_shape(head_gate, (config.n_layer, config.n_head), name="head_gate")
         if not bool(head_gate.isfinite().all()):
@@ -95,3 +98,30 @@ def _check_what_is_skipped(config: TransformerConfig, **given: object) -> None:
         config.capacity_factor is not None or config.routing == "expert_choice"
     ):
         raise ValueError("mask cannot go with capacity_factor or expert_choice: padding would take up room")
+
+
+def _check_hierarchy(
+    config: TransformerConfig,
+    tokens: Tensor,
+    mask: Tensor | None,
+    cache: Cache | None,
+    starts: Tensor | None,
+) -> None:
+    """Refuse what does not go with blocks that read fewer positions than the text has tokens."""
+    for name in ("shorten", "n_merge"):
+        value = getattr(config, name)
+        if value == TransformerConfig.__dataclass_fields__[name].default:
+            continue
+        for argument, given in (("mask", mask), ("cache", cache)):
+            if given is not None:
+                raise ValueError(f"{argument} cannot go with {name}={value}, which joins tokens into one")
+    if starts is not None:
+        if config.shorten == 1:
+            raise ValueError("starts need shorten of at least 2 in the config; got 1")
+        require_starts(starts, (tokens.shape[0], tokens.shape[1]))
+    least = (config.n_layer + 1) * config.n_merge
+    if tokens.shape[1] < least:
+        raise ValueError(
+            f"tokens must have a length of at least (n_layer + 1) * n_merge={least}, for each block to find "
+            f"n_merge={config.n_merge} pairs; got {tokens.shape[1]}"
+        )

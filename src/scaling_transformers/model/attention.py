@@ -12,6 +12,7 @@ from scaling_transformers.attention import attention_weights, merge_heads, rotat
 from scaling_transformers.attention.masks import key_offsets
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model.cache import LayerCache
+from scaling_transformers.model.merging import Merging
 from scaling_transformers.model.trace import Trace
 
 
@@ -19,11 +20,12 @@ class Context(NamedTuple):
     """What attention reads beside its input."""
 
     mask: Tensor | None = None  # broadcasts to (batch, n_head, n, n_k); None: causal or all, by the kind
-    rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each (n, d_head / 2)
+    rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each (..., n, d_head / 2)
     head_gate: Tensor | None = None  # (n_head,)
     cache: LayerCache | None = None
     return_attention: bool = False
     trace: Trace | None = None
+    merging: Merging | None = None  # is told the keys, by which the block goes on to merge tokens
 
 
 class Attention(nn.Module):
@@ -41,8 +43,11 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         config, mask = self.config, context.mask
         q = split_heads(self.query(x), n_head=config.n_head)  # (batch, n_head, n, d_head)
-        k = split_heads(self.key(x), n_head=config.n_kv_head)
+        keys = self.key(x)
+        k = split_heads(keys, n_head=config.n_kv_head)
         v = split_heads(self.value(x), n_head=config.n_kv_head)
+        if context.merging is not None:
+            context.merging.keys = keys
         if context.rotary is not None:
             q, k = (rotate_pairs(part, *context.rotary) for part in (q, k))
         if context.cache is not None:

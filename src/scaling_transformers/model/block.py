@@ -23,6 +23,8 @@ class Block(nn.Module):
         if self.pre_norm:
             out, weights = self.attention(self.attention_norm(x), context)
             x = x + out
+            if context.merging is not None:
+                x = context.merging.merge(x)
             return x + self.feed_forward(self.feed_forward_norm(x), context.trace), weights
         out, weights = self.attention(x, context)
         x = self.attention_norm(x + out)

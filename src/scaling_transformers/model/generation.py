@@ -17,6 +17,10 @@ def without_cache(config: TransformerConfig) -> str | None:
     """Why a model cannot go on with a text from keys and values alone; None if it can."""
     if config.depth_keep < 1:
         return f"depth_keep={config.depth_keep} keeps other tokens in each block"
+    if config.shorten > 1:
+        return f"shorten={config.shorten} joins tokens into one"
+    if config.halting is not None:
+        return f"halting={config.halting!r} lets each token decide how far it goes"
     if config.capacity_factor is not None:
         return f"capacity_factor={config.capacity_factor} gives room by the length of the text"
     if config.routing == "expert_choice":

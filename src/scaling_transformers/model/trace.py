@@ -43,8 +43,11 @@ class Trace:
         One for each layer of experts, in the order of the layers.
     kept : list of boolean tensors, shape (batch, n)
         Which tokens were read, one for each block that a mixture of depths routes.
+    merged : integer tensor, shape (batch, n), optional
+        Of an encoder that merges tokens: which of the tokens left at the end each token went into.
     """
 
     losses: list[Tensor] = field(default_factory=list)
     routing: list[Routing] = field(default_factory=list)
     kept: list[Tensor] = field(default_factory=list)
+    merged: Tensor | None = None

@@ -19,8 +19,10 @@ from scaling_transformers.model.depths import make_block
 from scaling_transformers.model.feed_forward import MixtureOfExperts
 from scaling_transformers.model.generation import check_causal, check_sampling, sample, without_cache
 from scaling_transformers.model.huggingface import translate
+from scaling_transformers.model.merging import Merging
 from scaling_transformers.model.norm import make_norm
 from scaling_transformers.model.trace import Trace
+from scaling_transformers.sparsity.hierarchy import pool_groups, pool_patches, spread_groups, spread_patches
 
 
 class Transformer(nn.Module):
@@ -82,6 +84,7 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         return_attention: bool = False,
         trace: Trace | None = None,
+        starts: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Logits of the next token (decoder) or of each token (encoder).
 
@@ -100,9 +103,14 @@ class Transformer(nn.Module):
         return_attention : bool
             Also return the attention weights, one tensor (batch, n_head, n, n_k) a layer, computed by
             `scaling_transformers.attention.attention_weights` in place of the fused kernel. ``n_k`` is ``n``
-            without a cache; with one, also the older tokens that ``tokens`` may see.
+            without a cache; with one, also the older tokens that ``tokens`` may see. With ``shorten`` and
+            ``n_merge`` a layer has a row and a column for each position that it reads.
         trace : Trace, optional
             Is told what was skipped, and what training adds to the loss.
+        starts : boolean tensor, shape (batch, n), optional
+            With ``shorten`` above 1: True where a patch begins, as from
+            `scaling_transformers.sparsity.hierarchy.patch_starts`; default every ``shorten`` tokens. Whether
+            a token begins a patch must not depend on later ones, or the model sees what it should predict.
 
         Returns
         -------
@@ -113,8 +121,8 @@ class Transformer(nn.Module):
         ValueError
             If an argument does not fit the config or the other arguments; the message names it.
         """
-        check_inputs(self.config, tokens, token_types, mask, head_gate, cache, return_attention)
-        x, patterns = self._run(tokens, token_types, mask, head_gate, cache, return_attention, trace)
+        check_inputs(self.config, tokens, token_types, mask, head_gate, cache, return_attention, starts)
+        x, patterns = self._run(tokens, token_types, mask, head_gate, cache, return_attention, trace, starts)
         logits = self.unembedding(x)
         return (logits, patterns) if return_attention else logits
 
@@ -127,13 +135,14 @@ class Transformer(nn.Module):
         head_gate: Tensor | None = None,
         cache: Cache | None = None,
         trace: Trace | None = None,
+        starts: Tensor | None = None,
     ) -> Tensor:
         """The last hidden states, shape (batch, n, d_model), from which the logits are read.
 
         Parameters, errors: as for `forward`.
         """
-        check_inputs(self.config, tokens, token_types, mask, head_gate, cache)
-        return self._run(tokens, token_types, mask, head_gate, cache, trace=trace)[0]
+        check_inputs(self.config, tokens, token_types, mask, head_gate, cache, starts=starts)
+        return self._run(tokens, token_types, mask, head_gate, cache, trace=trace, starts=starts)[0]
 
     def pooled(
         self, tokens: Tensor, *, token_types: Tensor | None = None, mask: Tensor | None = None
@@ -276,6 +285,7 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         return_attention: bool = False,
         trace: Trace | None = None,
+        starts: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Last hidden states and attention weights, of arguments that have been checked."""
         config, n = self.config, tokens.shape[1]
@@ -297,17 +307,39 @@ class Transformer(nn.Module):
             rotary = (table[0].to(work), table[1].to(work))
         older = start if config.window is None else min(start, config.window - 1)
         allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
+        merging = Merging(config, x) if config.n_merge else None
         for layer, block in enumerate(self.blocks):
+            if config.shorten > 1 and layer == 1:
+                full, x = x, self._shortened(x, starts)
+            if config.shorten > 1 and layer == config.n_layer - 1:
+                x = full + self._spread(x, n, starts)
+            # A group's position is its number, so that the short text has the first of the angles.
+            angles = None if rotary is None else (rotary[0][: x.shape[1]], rotary[1][: x.shape[1]])
             context = Context(
-                mask=allowed,
-                rotary=rotary,
+                mask=allowed if merging is None else merging.mask(allowed),
+                rotary=angles if merging is None else merging.rotary(rotary),
                 head_gate=None if head_gate is None else head_gate[layer],
                 cache=None if cache is None else cache.layers[layer],
                 return_attention=return_attention,
                 trace=trace,
+                merging=merging,
             )
             x, weights = block(x, context)
             patterns.append(weights)
         if cache is not None:
             cache.n_seen += n
+        if merging is not None:
+            x = merging.unmerge(x)
+            if trace is not None:
+                trace.merged = merging.group
         return self.final_norm(x), patterns
+
+    def _shortened(self, x: Tensor, starts: Tensor | None) -> Tensor:
+        """The short text that the blocks in the middle read, (batch, n_short, d_model)."""
+        return pool_groups(x, size=self.config.shorten) if starts is None else pool_patches(x, starts)
+
+    def _spread(self, short: Tensor, n: int, starts: Tensor | None) -> Tensor:
+        """For each of ``n`` tokens what the blocks in the middle made of the short text."""
+        if starts is None:
+            return spread_groups(short, size=self.config.shorten, n=n)
+        return spread_patches(short, starts)

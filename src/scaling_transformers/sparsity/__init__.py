@@ -1,1 +1,1 @@
-"""Ways of skipping work: what a model need not read, and who decides."""
+"""Ways of skipping work: patterns of attention, adaptive depth, hierarchies of tokens, experts."""
