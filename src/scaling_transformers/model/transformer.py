@@ -19,6 +19,7 @@ from scaling_transformers.model.feed_forward import MixtureOfExperts
 from scaling_transformers.model.generation import check_sampling, sample
 from scaling_transformers.model.huggingface import translate
 from scaling_transformers.model.norm import make_norm
+from scaling_transformers.model.recurrence import initialise_halting, make_halting, run_until_halted
 from scaling_transformers.model.trace import Trace
 
 
@@ -51,11 +52,15 @@ class Transformer(nn.Module):
         pre_norm = config.norm_placement == "pre"
         normed = not pre_norm and config.kind == "encoder"
         self.embedding_norm = make_norm(config) if normed else nn.Identity()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        n_block = config.n_layer if config.halting is None else 1
+        self.blocks = nn.ModuleList(Block(config) for _ in range(n_block))
+        self.halting = make_halting(config)
         self.final_norm = make_norm(config) if pre_norm else nn.Identity()
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.pooler = nn.Linear(config.d_model, config.d_model, bias=config.bias) if config.pooler else None
         self.apply(self._initialise)
+        if self.halting is not None:
+            initialise_halting(self.halting, config)
         if config.tie_embeddings:
             self.unembedding.weight = self.embedding.weight
 
@@ -164,6 +169,8 @@ class Transformer(nn.Module):
         config = self.config
         if config.kind != "decoder":
             raise ValueError(f"kind must be 'decoder' in the config for a cache; got {config.kind!r}")
+        if _reads_again(config):
+            raise ValueError("cache cannot go with halting, depth_keep or shorten in the config")
         n_tokens = config.n_ctx if n_tokens is None else n_tokens
         require_count(batch=batch, n_tokens=n_tokens)
         if n_tokens > config.n_ctx:
@@ -212,6 +219,8 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Go on with each text, one token at a time, keeping the keys and values of what was read.
 
+        A model whose tokens differ in how much is read of them keeps nothing and reads the text again.
+
         Parameters
         ----------
         tokens : integer tensor, shape (batch, n)
@@ -248,9 +257,11 @@ class Transformer(nn.Module):
                 f"max_new_tokens must be at most n_ctx={config.n_ctx} less the {n} tokens given; "
                 f"got {max_new_tokens}"
             )
-        cache, new = self.new_cache(batch=batch, n_tokens=n + max_new_tokens), tokens
+        cache, new = None, tokens
+        if not _reads_again(config):
+            cache = self.new_cache(batch=batch, n_tokens=n + max_new_tokens)
         for _ in range(max_new_tokens):
-            x, _ = self._run(new, cache=cache)
+            x, _ = self._run(tokens if cache is None else new, cache=cache)
             logits = self.unembedding(x[:, -1])
             new = sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
             new = new.to(tokens.dtype)
@@ -287,6 +298,22 @@ class Transformer(nn.Module):
             rotary = (table[0].to(work), table[1].to(work))
         older = start if config.window is None else min(start, config.window - 1)
         allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
+        if self.halting is not None:
+            if return_attention:
+                raise ValueError(
+                    "return_attention cannot go with halting, whose steps differ from text to text"
+                )
+            context, block = Context(mask=allowed, rotary=rotary, trace=trace), self.blocks[0]
+            x = run_until_halted(
+                lambda x: cast(Tensor, block(x, context)[0]),
+                self.halting,
+                self.final_norm,
+                x,
+                config=config,
+                training=self.training,
+                trace=trace,
+            )
+            return x, []
         for layer, block in enumerate(self.blocks):
             context = Context(
                 mask=allowed,
@@ -298,6 +325,13 @@ class Transformer(nn.Module):
             )
             x, weights = block(x, context)
             patterns.append(weights)
+            if trace is not None and trace.states is not None:
+                trace.states.append(self.final_norm(x))
         if cache is not None:
             cache.n_seen += n
         return self.final_norm(x), patterns
+
+
+def _reads_again(config: TransformerConfig) -> bool:
+    """Whether decoding reads the text again for each token: a layer's keys are not those of all tokens."""
+    return config.halting is not None or config.depth_keep < 1 or config.shorten > 1
