@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ def make_halting(config: TransformerConfig) -> nn.Linear | None:
 
 @torch.no_grad()
 def initialise_halting(unit: nn.Linear, config: TransformerConfig) -> None:
-    """Begin where nothing is decided: all steps weigh alike (ACT), or halting has its prior's chances."""
+    """Begin where nothing is decided: all steps weigh alike (ACT), or each halts at the rate of the prior."""
     rate = PRIOR_RATE if config.halting == "ponder" else 1 / max(2, config.n_layer)
     unit.bias.fill_(math.log(rate / (1 - rate)))
 
@@ -72,15 +73,18 @@ def run_until_halted(
     asked: list[Tensor] = []
     halted = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
     while True:
-        reading = ~halted.all(dim=1)
-        everything = training or bool(reading.all())
-        new = step(x) if everything else x.index_put((reading,), step(x[reading]))
-        x = new if ponder else torch.where(halted[..., None], x, new)
+        # Texts that are still read. In training all are, for a look at who has halted would hold up a device.
+        rows: Any = slice(None) if training else (~halted.all(dim=1)).nonzero().squeeze(1)
+        new = step(x[rows])
+        if not ponder:
+            new = torch.where(halted[rows][..., None], x[rows], new)
+        x = new if training else x.index_copy(0, rows, new)
         states.append(x)
         if len(states) == config.n_layer:
             break
-        logits = unit(norm(x)).squeeze(-1)
-        asked.append(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+        logits = unit(norm(new)).squeeze(-1)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        asked.append(logits if training else logits.new_zeros(x.shape[:2]).index_copy(0, rows, logits))
         halted = _steps(torch.stack(asked, dim=-1), ponder=ponder) <= len(states)
         if not training and bool(halted.all()):
             asked.pop()  # who has not halted before halts at the last step, as all have

@@ -160,8 +160,8 @@ class _ChunkedLoss(torch.autograd.Function):
             elif weight_grad is not None:  # the sum over chunks keeps the digits of the weight
                 weight_grad += slope.T @ x[rows]
         ctx.gradients = x_grad, weight_grad, None, None, shares_grad
-        ctx.n_token = len(x) if shares is None else 1
-        return loss / ctx.n_token
+        ctx.n_token = n_token = len(x) if shares is None else 1
+        return loss / n_token
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Any:
