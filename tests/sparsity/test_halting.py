@@ -15,6 +15,7 @@ from scaling_transformers.sparsity.halting import (
     act,
     divergence,
     expected_loss,
+    flops_of_tokens,
     flops_run,
     geometric_prior,
     halting_log_probabilities,
@@ -139,6 +140,16 @@ def test_flops_that_run_are_those_of_each_texts_slowest_token():
     assert flops_run(config, torch.ones(2, 3, dtype=torch.int64)) < one_slow < full
 
 
+def test_a_decoder_that_takes_each_tokens_steps_saves_what_is_not_run_but_keys_and_values():
+    config = TransformerConfig(4, 8, 2, 11, 6, n_kv_head=1, halting="act")
+    run, full = flops_of_tokens(config, torch.full((2, 3), 4))
+    assert run == full == forward_flops(config, batch=2, seq_len=3, causal_skip=True).total
+    for steps in range(1, 4):
+        short = forward_flops(config.replace(n_layer=steps), batch=2, seq_len=3, causal_skip=True).total
+        halted = 2 * 3 * (2 * 8 * 2 * 4 + 2 * 8)  # six tokens: keys and values 4 wide, and the wish to halt
+        assert flops_of_tokens(config, torch.full((2, 3), steps)) == (short + halted, full)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -148,12 +159,16 @@ def test_flops_that_run_are_those_of_each_texts_slowest_token():
         (lambda: geometric_prior(n_step=3, rate=1.0), "rate must be above 0 and below 1; got 1.0"),
         (lambda: geometric_prior(n_step=0), "n_step must be a whole number of at least 1; got 0"),
         (
+            lambda: flops_of_tokens(TransformerConfig(2, 8, 2, 11, 6, halting="ponder"), torch.ones(1, 2)),
+            "halting must be 'act' in the config; got 'ponder'",
+        ),
+        (
             lambda: flops_run(TransformerConfig(2, 8, 2, 11, 6), torch.ones(1, 2)),
             "config must have halting",
         ),
         (
             lambda: flops_run(TransformerConfig(2, 8, 2, 11, 6, halting="act"), torch.tensor([[3]])),
-            "steps must lie from 1 to n_layer=2",
+            r"steps must have shape \(batch, n\) and lie from 1 to n_layer=2",
         ),
     ],
 )

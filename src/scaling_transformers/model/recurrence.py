@@ -52,7 +52,8 @@ def run_until_halted(
     only.
 
     In training all steps run. In eval mode a text whose tokens have all halted is read no more, and the
-    result is the same: what is saved follows the slowest token of each text, as `flops_run` counts.
+    result is the same. What is saved follows the slowest token of each text, as `flops_run` counts: leaving
+    out single tokens would be exact with ``"act"`` alone, and is not done; `flops_of_tokens` counts it.
 
     Parameters
     ----------

@@ -24,7 +24,8 @@ class Trace:
     steps : integer tensor, shape (batch, n), optional
         With ``halting``: the steps that each token took.
     probabilities : tensor, shape (batch, n, n_step), optional
-        With ``halting="ponder"``: each token's chances to halt at each step.
+        With ``halting="ponder"``: each token's chances to halt at each step that ran, the last taking the
+        rest. In training all ``n_layer`` run.
     """
 
     losses: list[Tensor] = field(default_factory=list)

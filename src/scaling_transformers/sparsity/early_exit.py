@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scaling_transformers.accounting import forward_flops
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Trace, Transformer
+from scaling_transformers.sparsity.halting import key_value_flops, require_layers, token_flops
 
 TEMPERATURES = (0.01, 100.0)  # between which `fit_temperature` looks
 
@@ -175,21 +175,12 @@ def exit_flops(config: TransformerConfig, layer: Tensor) -> tuple[int, int]:
         If a number is out of range, or tokens skip blocks of the model otherwise.
     """
     require_exits(config)
-    if layer.min() < 1 or layer.max() > config.n_layer:
-        raise ValueError(f"layer must lie from 1 to n_layer={config.n_layer}; got {layer.tolist()}")
-    of_text = [0] + [_block_flops(config, seq_len=n) for n in range(1, layer.shape[1] + 1)]
-    of_block = torch.as_tensor(of_text).diff()  # of each token in one block
-    keys = 2 * config.d_model * 2 * config.n_kv_head * config.d_head
+    require_layers(layer, config, name="layer")
+    layer, of_block = layer.cpu(), token_flops(config, n=layer.shape[1])
     asking = 2 * config.d_model * config.vocab_size
-    layer = layer.cpu()
-    run = layer * (of_block + asking) + (config.n_layer - layer) * keys
+    run = layer * (of_block + asking) + (config.n_layer - layer) * key_value_flops(config)
     full = config.n_layer * of_block + asking
     return int(run.sum()), len(layer) * int(full.sum())
-
-
-def _block_flops(config: TransformerConfig, *, seq_len: int) -> int:
-    count = forward_flops(config.replace(n_layer=1), batch=1, seq_len=seq_len, causal_skip=True)
-    return int(count.total - count.by_part["unembedding"])
 
 
 @dataclass(frozen=True)

@@ -184,14 +184,67 @@ def flops_run(config: TransformerConfig, steps: Tensor) -> int:
     ------
     ValueError
         If the config has no halting, or a token took no step or more than ``n_layer``.
+
+    See also: `flops_of_tokens`, what a decoder could save.
     """
     if config.halting is None:
         raise ValueError("config must have halting for its steps to differ; got None")
-    if steps.min() < 1 or steps.max() > config.n_layer:
-        raise ValueError(f"steps must lie from 1 to n_layer={config.n_layer}; got {steps.tolist()}")
+    require_layers(steps, config, name="steps")
     n, total = steps.shape[1], 0
     for slowest in steps.amax(dim=1).tolist():
         total += forward_flops(config.replace(n_layer=slowest), batch=1, seq_len=n).total
         # Of its last step a text is asked as well whether it halts, unless there is no other.
         total += 2 * n * config.d_model * (slowest < config.n_layer)
     return total
+
+
+def flops_of_tokens(config: TransformerConfig, steps: Tensor) -> tuple[int, int]:
+    """FLOPs of a decoder with ``halting="act"`` that runs for each token its steps only; and without halting.
+
+    Token by token, a token's scores being those with itself and the tokens before it. The state of a token
+    that has halted has its keys and values computed once more, for later tokens that take more steps. With
+    ``"ponder"`` a token's states after its answer are read as well, so nothing is saved in this way.
+
+    Parameters
+    ----------
+    steps : integer tensor, shape (batch, n)
+        As for `flops_run`.
+
+    Raises
+    ------
+    ValueError
+        If ``halting`` is not ``"act"``, or a token took no step or more than ``n_layer``.
+    """
+    if config.halting != "act":
+        raise ValueError(f"halting must be 'act' in the config; got {config.halting!r}")
+    require_layers(steps, config, name="steps")
+    steps, of_block = steps.cpu(), token_flops(config, n=steps.shape[1])
+    early = (steps < config.n_layer).long()
+    asking, answering = 2 * config.d_model, 2 * config.d_model * config.vocab_size
+    run = steps * of_block + early * key_value_flops(config) + answering
+    run += (steps - 1 + early) * asking  # after every step but the last that there can be
+    full = config.n_layer * of_block + (config.n_layer - 1) * asking + answering
+    return int(run.sum()), len(steps) * int(full.sum())
+
+
+def require_layers(layers: Tensor, config: TransformerConfig, *, name: str) -> None:
+    """Refuse numbers of blocks passed that are not from 1 to ``n_layer``."""
+    if layers.ndim != 2 or not layers.numel() or layers.min() < 1 or layers.max() > config.n_layer:
+        raise ValueError(
+            f"{name} must have shape (batch, n) and lie from 1 to n_layer={config.n_layer}; "
+            f"got {layers.tolist()}"
+        )
+
+
+def token_flops(config: TransformerConfig, *, n: int) -> Tensor:
+    """FLOPs of each token of a text in one block, read after all that came before it, shape (n,)."""
+    block, texts = config.replace(n_layer=1), [0]
+    for length in range(1, n + 1):
+        count = forward_flops(block, batch=1, seq_len=length, causal_skip=True)
+        texts.append(int(count.total - count.by_part["unembedding"]))
+    return torch.tensor(texts).diff()
+
+
+def key_value_flops(config: TransformerConfig) -> int:
+    """FLOPs of one token's keys and values in one block."""
+    return 2 * config.d_model * 2 * config.n_kv_head * config.d_head
