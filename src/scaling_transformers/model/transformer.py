@@ -28,8 +28,8 @@ class Transformer(nn.Module):
 
     ``model(tokens)`` maps whole numbers of shape (batch, n) to logits of shape (batch, n, vocab_size).
 
-    An encoder with its norms after the sums (BERT) also has a norm after the embeddings. With ``halting`` there
-    is one block, and ``model.eval()`` makes it stop when all tokens have halted; the logits are the same.
+    An encoder with its norms after the sums (BERT) also has a norm after the embeddings. With ``halting``
+    there is one block; in eval mode it stops when all tokens have halted, to the same logits.
     """
 
     position_table: Tensor
