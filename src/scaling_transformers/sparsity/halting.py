@@ -102,7 +102,7 @@ def halting_log_probabilities(logits: Tensor) -> Tensor:
         Natural logarithms of probabilities that sum to 1. A product of many small chances would be 0, and
         its gradient lost; its logarithm is finite.
 
-    Source: Banino, Balaguer and Blundell 2021, section 2.
+    Source: Banino, Balaguer and Blundell 2021 (PonderNet).
     """
     going_on = F.pad(F.logsigmoid(-logits).cumsum(dim=-1), (1, 0))
     return going_on + F.pad(F.logsigmoid(logits), (0, 1))
@@ -126,7 +126,7 @@ def geometric_prior(*, n_step: int, rate: float = PRIOR_RATE) -> Tensor:
     >>> geometric_prior(n_step=3, rate=0.5)
     tensor([0.5714, 0.2857, 0.1429], dtype=torch.float64)
 
-    Source: Banino, Balaguer and Blundell 2021, section 2.
+    Source: Banino, Balaguer and Blundell 2021 (PonderNet).
     """
     require_count(n_step=n_step)
     if not 0 < rate < 1:
@@ -143,7 +143,7 @@ def divergence(log_probabilities: Tensor, prior: Tensor) -> Tensor:
     prior : tensor, shape (n_step,)
         Positive.
 
-    Source: Banino, Balaguer and Blundell 2021, section 2.
+    Source: Banino, Balaguer and Blundell 2021 (PonderNet).
     """
     return (log_probabilities.exp() * (log_probabilities - prior.to(log_probabilities).log())).sum(dim=-1)
 
@@ -155,7 +155,7 @@ def expected_loss(losses: Tensor, probabilities: Tensor) -> Tensor:
     ----------
     losses, probabilities : tensors, shape (..., n_step)
 
-    Source: Banino, Balaguer and Blundell 2021, section 2.
+    Source: Banino, Balaguer and Blundell 2021 (PonderNet).
     """
     return (probabilities * losses).sum(dim=-1)
 
