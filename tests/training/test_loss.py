@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from scaling_transformers import TransformerConfig
-from scaling_transformers.model import Transformer
+from scaling_transformers.model import Trace, Transformer
 from scaling_transformers.training import loss as loss_module
 from scaling_transformers.training import next_token_loss
 
@@ -52,6 +52,37 @@ def test_under_autocast_loss_and_gradients_are_near_those_of_the_logits(monkeypa
         assert parameter.grad.dtype == torch.float32
         error = (parameter.grad - gradients[name]).norm() / gradients[name].norm().clamp(min=1e-4)
         assert error < 0.05, name
+
+
+@pytest.mark.parametrize("n_token", [1, 7, 1000])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_several_states_of_a_token_count_by_their_shares(monkeypatch, n_token, autocast):
+    monkeypatch.setattr(loss_module, "_LOGITS_AT_ONCE", n_token * 50)
+    config = TransformerConfig(3, 16, 2, 50, 12, tie_embeddings=False, halting="ponder")
+    torch.manual_seed(0)
+    model, tokens = Transformer(config), torch.randint(0, 50, (3, 12))
+    tokens, targets, trace = tokens[:, :-1], tokens[:, 1:], Trace()
+    model(tokens, trace=trace)
+    expected = sum(
+        (
+            trace.probabilities[..., step]
+            * F.cross_entropy(model.unembedding(states).transpose(1, 2), targets, reduction="none")
+        ).mean()
+        for step, states in enumerate(trace.states)
+    )
+    expected.backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = next_token_loss(model, tokens, targets, trace=Trace())
+    (2.0 * found).backward()
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(expected.item(), abs=1e-2 if autocast else 1e-6)
+    for name, parameter in model.named_parameters():
+        if autocast and name.startswith("halting"):
+            continue  # the steps' losses are nearly alike here: rounding hides how they differ
+        error = (parameter.grad / 2 - gradients[name]).norm() / gradients[name].norm().clamp(min=1e-4)
+        assert error < (0.1 if autocast else 1e-3), name
 
 
 def test_the_way_to_the_hidden_states_can_be_another():

@@ -168,8 +168,8 @@ def flops_by_part(config: Config, *, batch: Whole, n_new: Whole, stacks: list[St
             parts[name] += batch * n_layer * flops
     if config.depth_keep < 1:  # every token asks whether a routed block reads it
         parts["router"] += batch * (config.n_layer // 2) * 2 * n_new * d
-    if config.halting is not None:  # and whether it has had enough
-        parts["router"] += batch * config.n_layer * 2 * n_new * d
+    if config.halting is not None:  # and whether it has had enough, but for the last step, which is the last
+        parts["router"] += batch * (config.n_layer - 1) * 2 * n_new * d
     parts["unembedding"] = batch * 2 * n_new * d * config.vocab_size
     parts["pooler"] = batch * 2 * d * d if config.pooler else 0
     return parts

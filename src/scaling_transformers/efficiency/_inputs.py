@@ -42,5 +42,9 @@ def require_targets(targets: Sequence[str], *, among: Sequence[str]) -> tuple[st
 
 
 def require_group(group: int, config: TransformerConfig) -> int:
-    """``group`` as an int, or a `ValueError` unless it is a number of the model's layers."""
+    """``group`` as an int, or a `ValueError` unless it is a number of the model's layers, which differ."""
+    if config.halting is not None:
+        raise ValueError(
+            f"layers can be shared once: with halting={config.halting!r} all are one block already"
+        )
     return require_whole(group, least=1, most=config.n_layer, name="group")

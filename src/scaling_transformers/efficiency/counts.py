@@ -34,7 +34,8 @@ def linear_layers(config: TransformerConfig) -> dict[str, Matrices]:
     """
     require_config(config)
     d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
-    n_layer, n_dense = config.n_layer, config.n_layer * (config.n_expert + config.n_expert_shared)
+    n_layer = config.n_layer if config.halting is None else 1  # one block, run over and over
+    n_dense = n_layer * (config.n_expert + config.n_expert_shared)
     layers = {
         "query": Matrices(n_layer, d_query, d),
         "key": Matrices(n_layer, d_key, d),

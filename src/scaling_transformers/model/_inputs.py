@@ -55,6 +55,9 @@ def check_inputs(
     if not 1 <= n <= config.n_ctx:
         raise ValueError(f"tokens must have a length from 1 to n_ctx={config.n_ctx}; got {n}")
     require_below(tokens, config.vocab_size, name="tokens", limit="vocab_size")
+    for name, given in (("mask", mask), ("head_gate", head_gate), ("cache", cache)):
+        if config.halting is not None and given is not None:
+            raise ValueError(f"{name} cannot go with halting={config.halting!r} in the config")
     if token_types is not None:
         if not config.n_token_type:
             raise ValueError("token_types need n_token_type of at least 1 in the config; got 0")

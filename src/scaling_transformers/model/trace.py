@@ -45,9 +45,20 @@ class Trace:
         Which tokens were read, one for each block that a mixture of depths routes.
     merged : integer tensor, shape (batch, n), optional
         Of an encoder that merges tokens: which of the tokens left at the end each token went into.
+    states : list of tensors (batch, n, d_model), optional
+        Give an empty list to have it filled with the states after each block, or step, through the last
+        norm: what the unembedding would read there. PonderNet fills it unasked.
+    steps : integer tensor, shape (batch, n), optional
+        With ``halting``: the steps that each token took.
+    probabilities : tensor, shape (batch, n, n_step), optional
+        With ``halting="ponder"``: each token's chances to halt at each step that ran, the last taking the
+        rest. In training all ``n_layer`` run.
     """
 
     losses: list[Tensor] = field(default_factory=list)
     routing: list[Routing] = field(default_factory=list)
     kept: list[Tensor] = field(default_factory=list)
     merged: Tensor | None = None
+    states: list[Tensor] | None = None
+    steps: Tensor | None = None
+    probabilities: Tensor | None = None

@@ -21,6 +21,7 @@ from scaling_transformers.model.generation import check_causal, check_sampling, 
 from scaling_transformers.model.huggingface import translate
 from scaling_transformers.model.merging import Merging
 from scaling_transformers.model.norm import make_norm
+from scaling_transformers.model.recurrence import initialise_halting, make_halting, run_until_halted
 from scaling_transformers.model.trace import Trace
 from scaling_transformers.sparsity.hierarchy import pool_groups, pool_patches, spread_groups, spread_patches
 
@@ -30,7 +31,8 @@ class Transformer(nn.Module):
 
     ``model(tokens)`` maps whole numbers of shape (batch, n) to logits of shape (batch, n, vocab_size).
 
-    An encoder with its norms after the sums (BERT) also has a norm after the embeddings.
+    An encoder with its norms after the sums (BERT) also has a norm after the embeddings. With ``halting``
+    there is one block; in eval mode it stops when all tokens have halted, to the same logits.
     """
 
     position_table: Tensor
@@ -54,11 +56,15 @@ class Transformer(nn.Module):
         pre_norm = config.norm_placement == "pre"
         normed = not pre_norm and config.kind == "encoder"
         self.embedding_norm = make_norm(config) if normed else nn.Identity()
-        self.blocks = nn.ModuleList(make_block(config, layer) for layer in range(config.n_layer))
+        n_block = config.n_layer if config.halting is None else 1
+        self.blocks = nn.ModuleList(make_block(config, layer) for layer in range(n_block))
+        self.halting = make_halting(config)
         self.final_norm = make_norm(config) if pre_norm else nn.Identity()
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.pooler = nn.Linear(config.d_model, config.d_model, bias=config.bias) if config.pooler else None
         self.apply(self._initialise)
+        if self.halting is not None:
+            initialise_halting(self.halting, config)
         if config.tie_embeddings:
             self.unembedding.weight = self.embedding.weight
 
@@ -225,8 +231,8 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """Go on with each text, one token at a time, keeping the keys and values of what was read.
 
-        A model that must read a text as a whole (a mixture of depths, experts with a ``capacity_factor``)
-        reads it again for each token.
+        A model that must read a text as a whole (a mixture of depths, of groups of tokens, experts with a
+        ``capacity_factor``, ``halting``) reads it again for each token.
 
         Parameters
         ----------
@@ -308,6 +314,22 @@ class Transformer(nn.Module):
         older = start if config.window is None else min(start, config.window - 1)
         allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
         merging = Merging(config, x) if config.n_merge else None
+        if self.halting is not None:
+            if return_attention:
+                raise ValueError(
+                    "return_attention cannot go with halting, whose steps differ from text to text"
+                )
+            context, block = Context(mask=allowed, rotary=rotary, trace=trace), self.blocks[0]
+            x = run_until_halted(
+                lambda x: cast(Tensor, block(x, context)[0]),
+                self.halting,
+                self.final_norm,
+                x,
+                config=config,
+                training=self.training,
+                trace=trace,
+            )
+            return x, []
         for layer, block in enumerate(self.blocks):
             if config.shorten > 1 and layer == 1:
                 full, x = x, self._shortened(x, starts)
@@ -326,6 +348,8 @@ class Transformer(nn.Module):
             )
             x, weights = block(x, context)
             patterns.append(weights)
+            if trace is not None and trace.states is not None:
+                trace.states.append(self.final_norm(x))
         if cache is not None:
             cache.n_seen += n
         if merging is not None:

@@ -1,1 +1,1 @@
-"""Ways of skipping work: patterns of attention, adaptive depth, hierarchies of tokens, experts."""
+"""Ways to skip work: fewer pairs, fewer steps, fewer tokens, fewer parameters for each token."""

@@ -9,11 +9,12 @@ from scaling_transformers.training.corpora import (
     python_library,
 )
 from scaling_transformers.training.loop import rate_factor, sample_batch, token_losses, train, validation_loss
-from scaling_transformers.training.loss import next_token_loss
+from scaling_transformers.training.loss import exit_loss, next_token_loss
 from scaling_transformers.training.stacked import train_stacked
 
 __all__ = [
     "Corpus",
+    "exit_loss",
     "folder",
     "hugging_face",
     "language_reference",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Trace, Transformer
 from scaling_transformers.training.checkpoint import Checkpoint
 from scaling_transformers.training.language import SyntheticLanguage
-from scaling_transformers.training.loss import next_token_loss
+from scaling_transformers.training.loss import exit_loss, next_token_loss
 from scaling_transformers.training.parameterisation import parameter_groups
 
 SCHEDULES = ("cosine", "wsd")
@@ -124,6 +123,7 @@ def train(
     checkpoint_every: int = 100,
     progress: bool = False,
     auxiliary_weight: float = 0.01,
+    every_exit: bool = False,
 ) -> list[float]:
     """Train in place on random cuts of a text; return the loss of every step, in nats per token.
 
@@ -161,6 +161,8 @@ def train(
     auxiliary_weight : float
         Factor of what a model that skips work adds to the loss (`Trace.losses`); the losses returned are
         without it.
+    every_exit : bool
+        Train each block to be an exit: the loss, of which the losses returned are, is `exit_loss`.
 
     Raises
     ------
@@ -199,10 +201,12 @@ def train(
             dtype=dtype,
             compile=compile,
             auxiliary_weight=auxiliary_weight,
+            every_exit=every_exit,
         )
         losses = saved.resume(model, optimizer, generator)
-    model.train()
     device = model.embedding.weight.device
+    loss_of = exit_loss if every_exit else next_token_loss
+    model.train()  # one that halts must run all its steps
     hidden = torch.compile(model.hidden) if compile else model.hidden
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
     steps: Any = range(len(losses), n_step)
@@ -221,7 +225,7 @@ def train(
             x, y = (half.to(device, non_blocking=True) for half in part)
             trace = Trace()
             with autocast:
-                share = next_token_loss(model, x, y, hidden=partial(hidden, trace=trace))
+                share = loss_of(model, x, y, hidden=hidden, trace=trace)
                 added = auxiliary_weight * sum(trace.losses, torch.zeros_like(share))
             part_of_batch = len(x) / len(tokens)
             ((share + added) * part_of_batch).backward()  # type: ignore[no-untyped-call]

@@ -134,6 +134,8 @@ def _require_one_shape(
         raise ValueError("models must have no mixture of experts to be stacked")
     if first.config.depth_keep < 1:
         raise ValueError("models must have no mixture of depths to be stacked")
+    if first.config.halting is not None:
+        raise ValueError(f"models must have no halting to be stacked; got {first.config.halting!r}")
     for i, model in enumerate(models):
         for what in ("config", "dtype", "device"):
             one, other = (
