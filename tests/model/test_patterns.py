@@ -166,6 +166,14 @@ def test_many_models_at_once_attend_by_tiles_as_well():
         torch.testing.assert_close(both[0], model(tokens), rtol=1e-10, atol=1e-10)
 
 
+@of_each
+def test_torch_compiles_the_model_into_one_graph(pattern):
+    model, tokens = make(pattern, n_layer=1), some_tokens()
+    torch.compiler.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(tokens), model(tokens), rtol=1e-10, atol=1e-10)
+
+
 def test_a_text_that_the_tiles_do_not_divide_is_named():
     with pytest.raises(ValueError, match="tokens must have a length that the pattern's block of 4 divides"):
         make(Window(3, block=4))(some_tokens(n=6))

@@ -14,7 +14,7 @@ from scaling_transformers.attention.masks import causal_mask, key_offsets
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model.cache import LayerCache
 from scaling_transformers.model.trace import Trace
-from scaling_transformers.sparsity.block_sparse import attend_by_tiles, top_k_weights
+from scaling_transformers.sparsity.block_sparse import TilePlan, attend_by_tiles, tile_plan, top_k_scores
 from scaling_transformers.sparsity.patterns import TilePattern, TopK
 
 
@@ -53,21 +53,21 @@ class Attention(nn.Module):
             k, v = context.cache.append(k, v)  # older tokens come before the n new ones
         tiles = tiled_pattern(config) if mask is None else None
         if tiles is not None and context.return_attention:
-            mask, tiles = pattern_mask(tiles, x.shape[1], x.shape[1], like=x), None
+            mask, tiles = _pattern_mask(tiles, x.shape[1], x.shape[1], x.device), None
         # A single token may see all that came before it, so only several need the causal mask.
         is_causal = mask is None and config.kind == "decoder" and x.shape[1] > 1
         groups, scale, weights = config.n_head // config.n_kv_head, config.d_head**-0.5, None
         if isinstance(config.pattern, TopK):
             shown = k.repeat_interleave(groups, dim=1)
             causal = causal_mask(x.shape[1], like=x) if is_causal else None
-            weights = top_k_weights(q, shown, mask, causal, k_top=config.pattern.k, scale=scale)
-            weights = weights.to(v.dtype)
+            scores = top_k_scores(q, shown, mask, causal, k_top=config.pattern.k, scale=scale)
+            weights = scores.softmax(dim=-1).to(v.dtype)
         elif context.return_attention:
             weights = attention_weights(q, k, mask=mask, is_causal=is_causal)
         if weights is not None:
             out = weights @ v.repeat_interleave(groups, dim=1)
         elif tiles is not None:
-            out = attend_by_tiles(q, k, v, pattern=tiles, scale=scale)
+            out = attend_by_tiles(q, k, v, plan=_plan(tiles, x.shape[1], x.device), scale=scale)
         else:
             out = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=groups > 1
@@ -86,11 +86,18 @@ def tiled_pattern(config: TransformerConfig) -> TilePattern | None:
     return config.pattern
 
 
-def pattern_mask(pattern: TilePattern, n: int, n_k: int, *, like: Tensor) -> Tensor:
+# What follows from the pattern alone is a constant to torch.compile, which cannot look into it.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _plan(pattern: TilePattern, n: int, device: torch.device) -> TilePlan:
+    return tile_plan(pattern, n, device)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _pattern_mask(pattern: TilePattern, n: int, n_k: int, device: torch.device) -> Tensor:
     """What the last ``n`` of ``n_k`` tokens may see, boolean, shape (n, n_k)."""
     places = np.arange(n_k)
     allowed = pattern.allows(places[n_k - n :, None], places[None, :], n=n_k)
-    return torch.from_numpy(allowed).to(like.device)
+    return torch.from_numpy(allowed).to(device)
 
 
 def attention_mask(
@@ -128,7 +135,7 @@ def attention_mask(
     if window is not None:
         allowed = allowed & (offsets > -window)
     if pattern is not None:
-        allowed = pattern_mask(pattern, n, n_k, like=x)
+        allowed = _pattern_mask(pattern, n, n_k, x.device)
     if real is not None:
         allowed = allowed & real[:, None, None, :]
         if causal:  # padding before a text sees itself, for a row must not be empty

@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scaling_transformers.attention._inputs import (
     Array,
@@ -72,52 +71,31 @@ def block_sparse_attention(
     if q.shape[-2] != k.shape[-2]:
         raise ValueError(f"q and k must hold the same tokens; got q {tuple(q.shape)} and k {tuple(k.shape)}")
     require_range(xp, scale, q, k, v)
-    return attend_by_tiles(q, k, v, pattern=pattern, scale=scale)
-
-
-def attend_by_tiles(q: Array, k: Array, v: Array, *, pattern: TilePattern, scale: float) -> Array:
-    """`block_sparse_attention` of arguments that have been checked."""
-    xp = namespace(q=q)
-    k, v = group_heads(xp, q, k, v)
-    n, block, lead = q.shape[-2], pattern.block, broadcast_lead(q.shape, k.shape, v.shape)
-    plan = _plan(pattern, n)
-    q, k, v = (_in_blocks(xp, array, lead, block) for array in (q, k, v))  # (all heads, blocks, block, width)
-    outs = []
-    for rows, tiles, which in plan.groups:
-        mask = None if which is None else _side_by_side(plan.masks[which])
-        if mask is not None and not isinstance(q, np.ndarray):
-            mask = xp.asarray(mask, device=q.device)
-        n_keys = tiles.shape[1] * block
-        a_row = block * n_keys if isinstance(q, np.ndarray) else n_keys * k.shape[-1]
-        most = _SCORES if isinstance(q, np.ndarray) else _KEYS
-        step = max(1, most // (q.shape[0] * a_row))
-        for start in range(0, len(rows), step):
-            part = slice(start, start + step)
-            keys, values = (_gather(xp, array, tiles[part]) for array in (k, v))
-            outs.append(_attend(xp, _take(xp, q, rows[part]), keys, values, mask, scale))
-    out = outs[0] if len(outs) == 1 else xp.concat(outs, axis=1)
-    if plan.order is not None:
-        out = _take(xp, out, plan.order)
-    return xp.reshape(out, (*lead, n, v.shape[-1]))
+    plan = tile_plan(pattern, q.shape[-2], None if isinstance(q, np.ndarray) else q.device)
+    return attend_by_tiles(q, k, v, plan=plan, scale=scale)
 
 
 class _Group(NamedTuple):
     """Blocks of queries that see equally many tiles, alike masked."""
 
-    rows: NDArray[np.intp]  # (rows,)
-    tiles: NDArray[np.intp]  # (rows, tiles a row)
-    masks: list[int] | None  # the places of a row's tiles among the masks; None: all are full
+    rows: Array  # whole numbers, (rows,)
+    first: int | None  # the first of the rows, if they are neighbours
+    tiles: Array  # whole numbers, (rows, tiles a row)
+    masks: Array | None  # whole numbers, (tiles a row,): which mask each tile has; None: all are full
 
 
-class _Plan(NamedTuple):
+class TilePlan(NamedTuple):
+    """What to gather for each block of queries, in arrays of the library that attends."""
+
+    block: int
     groups: list[_Group]
-    masks: NDArray[np.bool_]  # (different tiles, block, block), the first of them full
-    order: NDArray[np.intp] | None  # where each block of the text stands among the groups; None: in place
+    masks: Array  # boolean, (different tiles, block, block), the first of them full; tiles alike share one
+    order: Array | None  # where each block of the text stands among the groups; None: in its place
 
 
 @lru_cache(maxsize=32)
-def _plan(pattern: TilePattern, n: int) -> _Plan:
-    """What to gather for each block of queries. Tiles that look alike share one mask."""
+def tile_plan(pattern: TilePattern, n: int, device: Any = None) -> TilePlan:
+    """The plan for a text of ``n`` tokens, in NumPy arrays, or in torch tensors on a ``device``."""
     layout, block = pattern.layout(n), pattern.block
     places = {np.ones((block, block), dtype=bool).tobytes(): 0}
     within = np.arange(block)
@@ -131,16 +109,52 @@ def _plan(pattern: TilePattern, n: int) -> _Plan:
     groups = []
     for masks, members in alike.items():
         rows, keys = (np.array(part) for part in zip(*members, strict=True))
-        groups.append(_Group(rows, keys, list(masks) if any(masks) else None))
+        first = int(rows[0]) if rows[-1] - rows[0] == len(rows) - 1 else None
+        groups.append(_Group(rows, first, keys, np.array(masks) if any(masks) else None))
+    table = np.frombuffer(bytearray().join(places), dtype=bool).reshape(-1, block, block)
     rows = np.concatenate([group.rows for group in groups])
-    order = None if (rows[1:] > rows[:-1]).all() else np.argsort(rows)
-    table = np.frombuffer(b"".join(places), dtype=bool).reshape(-1, block, block)
-    return _Plan(groups, table, order)
+    plan = TilePlan(block, groups, table, None if (rows[1:] > rows[:-1]).all() else np.argsort(rows))
+    return plan if device is None else _on_device(plan, device)
 
 
-def _side_by_side(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The masks of a row's tiles in one: (block, tiles * block)."""
-    return masks.swapaxes(0, 1).reshape(masks.shape[1], -1)
+def _on_device(plan: TilePlan, device: Any) -> TilePlan:
+    import torch
+
+    def move(part: Any) -> Any:
+        return torch.from_numpy(part).to(device) if isinstance(part, np.ndarray) else part
+
+    groups = [_Group(*(move(part) for part in group)) for group in plan.groups]
+    return TilePlan(plan.block, groups, move(plan.masks), move(plan.order))
+
+
+def attend_by_tiles(q: Array, k: Array, v: Array, *, plan: TilePlan, scale: float) -> Array:
+    """`block_sparse_attention` of arguments that have been checked, with the plan for their tokens."""
+    xp = namespace(q=q)
+    k, v = group_heads(xp, q, k, v)
+    n, block, lead = q.shape[-2], plan.block, broadcast_lead(q.shape, k.shape, v.shape)
+    q, k, v = (_in_blocks(xp, array, lead, block) for array in (q, k, v))  # (all heads, blocks, block, width)
+    outs = []
+    for rows, first, tiles, masks in plan.groups:
+        mask = None if masks is None else _side_by_side(xp, xp.take(plan.masks, masks, axis=0))
+        n_row, n_key = rows.shape[0], tiles.shape[1] * block
+        most, a_row = (_SCORES, block) if isinstance(q, np.ndarray) else (_KEYS, k.shape[-1])
+        step = max(1, most // (q.shape[0] * n_key * a_row))
+        for start in range(0, n_row, step):
+            stop = min(start + step, n_row)
+            if first is None:
+                queries = xp.take(q, rows[start:stop], axis=1)
+            else:
+                queries = q[:, first + start : first + stop]
+            shown = xp.reshape(tiles[start:stop], (-1,))
+            keys, values = (
+                xp.reshape(xp.take(array, shown, axis=1), (q.shape[0], stop - start, n_key, array.shape[-1]))
+                for array in (k, v)
+            )
+            outs.append(_attend(xp, queries, keys, values, mask, scale))
+    out = outs[0] if len(outs) == 1 else xp.concat(outs, axis=1)
+    if plan.order is not None:
+        out = xp.take(out, plan.order, axis=1)
+    return xp.reshape(out, (*lead, n, v.shape[-1]))
 
 
 def _in_blocks(xp: Any, array: Array, lead: tuple[int, ...], block: int) -> Array:
@@ -151,20 +165,9 @@ def _in_blocks(xp: Any, array: Array, lead: tuple[int, ...], block: int) -> Arra
     return xp.reshape(array, (-1, n // block, block, width))
 
 
-def _take(xp: Any, array: Array, indices: NDArray[np.intp]) -> Array:
-    """Some blocks; without a copy where they are neighbours."""
-    first, last = int(indices[0]), int(indices[-1])
-    if last - first == len(indices) - 1 and (indices[1:] > indices[:-1]).all():
-        return array[:, first : last + 1]
-    if isinstance(array, np.ndarray):
-        return array[:, indices]
-    return xp.take(array, xp.asarray(indices, device=array.device), axis=1)
-
-
-def _gather(xp: Any, array: Array, tiles: NDArray[np.intp]) -> Array:
-    """The tiles of each row of blocks, one after the other: (heads, rows, tiles * block, width)."""
-    heads, _, block, width = array.shape
-    return xp.reshape(_take(xp, array, tiles.ravel()), (heads, len(tiles), tiles.shape[1] * block, width))
+def _side_by_side(xp: Any, masks: Array) -> Array:
+    """The masks of a row's tiles in one: (block, tiles * block)."""
+    return xp.reshape(xp.permute_dims(masks, (1, 0, 2)), (masks.shape[1], -1))
 
 
 def _attend(xp: Any, q: Array, k: Array, v: Array, mask: Array | None, scale: float) -> Array:
@@ -214,20 +217,19 @@ def top_k_attention(
     lead, n_q, n_k = broadcast_lead(q.shape, k.shape, v.shape), q.shape[-2], k.shape[-2]
     mask = check_mask(xp, mask, lead, n_q, n_k, working_dtype(xp, q.dtype))
     causal = causal_mask(n_q, n_k, like=q) if is_causal else None
-    weights = top_k_weights(q, k, mask, causal, k_top=k_top, scale=scale)
-    return xp.astype(weights @ xp.astype(v, weights.dtype, copy=False), q.dtype, copy=False)
+    scores = top_k_scores(q, k, mask, causal, k_top=k_top, scale=scale)
+    exponentials, total = shifted_exponentials(xp, scores, axis=-1)
+    out = exponentials @ xp.astype(v, exponentials.dtype, copy=False) / total
+    return xp.astype(out, q.dtype, copy=False)
 
 
-def top_k_weights(q: Array, k: Array, *masks: Array | None, k_top: int, scale: float) -> Array:
-    """The weights of `top_k_attention`, of arguments that have been checked; 0 for keys not kept."""
+def top_k_scores(q: Array, k: Array, *masks: Array | None, k_top: int, scale: float) -> Array:
+    """The scores of `top_k_attention`, of arguments that have been checked; minus infinity if not kept."""
     xp = namespace(q=q)
     work = working_dtype(xp, q.dtype)
     scores = (xp.astype(q, work, copy=False) * scale) @ xp.astype(k, work, copy=False).mT
     scores = apply_mask(xp, scores, *masks)
-    if k_top < scores.shape[-1]:
-        scores = xp.where(_largest(scores, k_top), scores, -float("inf"))
-    exponentials, total = shifted_exponentials(xp, scores, axis=-1)
-    return exponentials / total
+    return scores if k_top >= k.shape[-2] else xp.where(_largest(scores, k_top), scores, -float("inf"))
 
 
 def _largest(scores: Array, k_top: int) -> Array:
