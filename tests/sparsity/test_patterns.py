@@ -155,6 +155,7 @@ def test_reach_is_what_matrix_powers_give(drawn):
     np.testing.assert_allclose(found.fraction, fractions[: len(found.fraction)], rtol=1e-12)
     if found.n_layer is None:
         assert fractions[-1] == found.fraction[-1] < 1
+        assert (np.diff(found.fraction[:-1]) > 0).all()  # only the last layer may have added nothing
     else:
         assert found.n_layer == len(found.fraction) == 1 + int(np.argmax(fractions > 1 - 1e-12))
 

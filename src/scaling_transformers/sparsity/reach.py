@@ -23,8 +23,8 @@ class Reach:
         Layers until every token can have read every token before it (without ``causal``: every token), or
         None if no number of layers is enough.
     fraction : array, shape (layers,)
-        Share of those pairs, each token with itself among them, that are connected after 1, 2, ... layers. It
-        ends where it no longer grows.
+        Share of those pairs, each token with itself among them, that are connected after 1, 2, ... layers, up
+        to the first that connects all or adds nothing.
     """
 
     n_layer: int | None
