@@ -24,7 +24,23 @@ class Pattern(Protocol):
     """Which keys a query may see: what `scaling_transformers.sparsity` has objects for.
 
     They are hashable and compare by value, as a config must.
+
+    Attributes
+    ----------
+    block : int
+        Side of the tiles that are computed or skipped, in tokens.
+    causal : bool
+        Whether no query sees a key after it.
     """
+
+    @property
+    def block(self) -> int: ...
+
+    @property
+    def causal(self) -> bool: ...
+
+    def allows(self, queries: Any, keys: Any, *, n: int) -> Any:
+        """Whether queries at some places may see keys at others, in a text of ``n`` tokens."""
 
     def n_allowed(self, n: int) -> int:
         """Pairs of query and key that may meet in a text of ``n`` tokens."""
@@ -192,9 +208,11 @@ class TransformerConfig:
         if self.depth_keep > 1:
             raise ValueError(f"depth_keep must be above 0 and at most 1; got {self.depth_keep!r}")
         if self.pattern is not None and not all(
-            callable(getattr(self.pattern, name, None)) for name in ("n_allowed", "n_computed")
+            callable(getattr(self.pattern, name, None)) for name in ("allows", "n_allowed", "n_computed")
         ):
             raise ValueError(f"pattern must be one of scaling_transformers.sparsity; got {self.pattern!r}")
+        if self.pattern is not None:
+            self._check_pattern(self.pattern)
         least = {"depth_keep": 2, "shorten": 3}
         ways = {
             "pattern": self.pattern is not None,
@@ -223,6 +241,20 @@ class TransformerConfig:
                 f"n_merge must leave half of n_ctx={self.n_ctx} tokens after n_layer={self.n_layer} blocks; "
                 f"got {self.n_merge}"
             )
+
+    def _check_pattern(self, pattern: Pattern) -> None:
+        if not pattern.causal:
+            raise ValueError(f"pattern must have causal=True; got {pattern!r}")
+        if self.n_ctx % pattern.block:
+            raise ValueError(
+                f"pattern must have a block that divides n_ctx={self.n_ctx}; got block={pattern.block}"
+            )
+        try:
+            pattern.n_allowed(self.n_ctx)
+        except ValueError as error:
+            raise ValueError(f"pattern must cover n_ctx={self.n_ctx} tokens: {error}") from None
+        if self.position == "alibi":
+            raise ValueError("position='alibi' cannot go with pattern, whose tiles have no penalty")
 
     def _derive(self, name: str, value: Any) -> None:
         if getattr(self, name) is None:

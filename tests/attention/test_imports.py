@@ -20,6 +20,7 @@ ATTEND = (
         ("import scaling_transformers.attention", {"torch"}),
         (ATTEND, {"torch"}),
         ("import scaling_transformers.efficiency", {"torch"}),
+        ("import scaling_transformers.sparsity", {"torch"}),
     ],
 )
 def test_an_import_loads_nothing_heavy(code, absent):

@@ -51,7 +51,7 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     if bool(xp.any(xp.isnan(x) | (x == float("inf")))):
         raise ValueError("x must be finite or minus infinity; it holds NaN or plus infinity")
     work = working_dtype(xp, x.dtype)
-    exponentials, total = _exponentials(xp, xp.astype(x, work, copy=False), axis=axis)
+    exponentials, total = shifted_exponentials(xp, xp.astype(x, work, copy=False), axis=axis)
     return xp.astype(exponentials / total, x.dtype, copy=False)
 
 
@@ -79,7 +79,7 @@ def attention_weights(
     require_range(xp, scale, q, k, mask=mask)
     (k,) = group_heads(xp, q, k)
     lead = broadcast_lead(q.shape, k.shape)
-    exponentials, total = _masked_exponentials(xp, q, k, lead, mask, is_causal, scale)
+    exponentials, total = masked_exponentials(xp, q, k, lead, mask, is_causal, scale)
     return xp.astype(exponentials / total, q.dtype, copy=False)
 
 
@@ -132,13 +132,13 @@ def scaled_dot_product_attention(
     if not isinstance(q, np.ndarray):
         return _torch_kernel(xp, q, k, v, mask, is_causal, scale)
     lead = broadcast_lead(q.shape, k.shape, v.shape)
-    exponentials, total = _masked_exponentials(xp, q, k, lead, mask, is_causal, scale)
+    exponentials, total = masked_exponentials(xp, q, k, lead, mask, is_causal, scale)
     # Dividing after the product touches n_q * d_v numbers in place of n_q * n_k.
     out = exponentials @ xp.astype(v, exponentials.dtype, copy=False) / total
     return xp.astype(out, q.dtype, copy=False)
 
 
-def _masked_exponentials(
+def masked_exponentials(
     xp: Any, q: Array, k: Array, lead: tuple[int, ...], mask: Array | None, is_causal: bool, scale: float
 ) -> tuple[Array, Array]:
     """Exponentials of the scores and their row sums; the quotient is the weights."""
@@ -146,7 +146,7 @@ def _masked_exponentials(
     mask = check_mask(xp, mask, lead, n_q, n_k, work)
     scores = (xp.astype(q, work, copy=False) * scale) @ xp.astype(k, work, copy=False).mT
     scores = apply_mask(xp, scores, mask, causal_mask(n_q, n_k, like=q) if is_causal else None)
-    return _exponentials(xp, scores, axis=-1, in_place=True)
+    return shifted_exponentials(xp, scores, axis=-1, in_place=True)
 
 
 def apply_mask(xp: Any, scores: Array, *masks: Array | None) -> Array:
@@ -167,7 +167,7 @@ def mask_in(xp: Any, mask: Array, dtype: Any) -> Array:
         return xp.astype(mask, dtype, copy=False)
 
 
-def _exponentials(xp: Any, scores: Array, *, axis: int, in_place: bool = False) -> tuple[Array, Array]:
+def shifted_exponentials(xp: Any, scores: Array, *, axis: int, in_place: bool = False) -> tuple[Array, Array]:
     """``exp(scores - max)`` and its sum along an axis, safe for rows that are all minus infinity."""
     top = xp.max(scores, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0.0)  # a row wholly forbidden: exp(-inf - 0) = 0

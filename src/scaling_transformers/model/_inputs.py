@@ -36,6 +36,15 @@ def require_below(tensor: Tensor, size: int, *, name: str, limit: str) -> None:
         raise ValueError(f"{name} must lie below {limit}={size} and not below 0; got {least} to {largest}")
 
 
+def require_whole_tiles(config: TransformerConfig, n: int) -> None:
+    """Refuse a text that the tiles of a pattern do not divide."""
+    if config.pattern is not None and n % config.pattern.block:
+        raise ValueError(
+            f"tokens must have a length that the pattern's block of {config.pattern.block} divides; got {n} "
+            f"(a cache takes any length)"
+        )
+
+
 def check_inputs(
     config: TransformerConfig,
     tokens: Tensor,

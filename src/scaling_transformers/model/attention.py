@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_transformers.attention import attention_weights, merge_heads, rotate_pairs, split_heads
-from scaling_transformers.attention.masks import key_offsets
+from scaling_transformers.attention.masks import causal_mask, key_offsets
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model.cache import LayerCache
 from scaling_transformers.model.merging import Merging
 from scaling_transformers.model.trace import Trace
+from scaling_transformers.sparsity.block_sparse import TilePlan, attend_by_tiles, tile_plan, top_k_scores
+from scaling_transformers.sparsity.patterns import TilePattern, TopK
 
 
 class Context(NamedTuple):
     """What attention reads beside its input."""
 
-    mask: Tensor | None = None  # broadcasts to (batch, n_head, n, n_k); None: causal or all, by the kind
+    # Broadcasts to (batch, n_head, n, n_k). None: by the tiles of the pattern, or causal or all, by the kind.
+    mask: Tensor | None = None
     rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each (..., n, d_head / 2)
     head_gate: Tensor | None = None  # (n_head,)
     cache: LayerCache | None = None
@@ -52,26 +56,60 @@ class Attention(nn.Module):
             q, k = (rotate_pairs(part, *context.rotary) for part in (q, k))
         if context.cache is not None:
             k, v = context.cache.append(k, v)  # older tokens come before the n new ones
+        tiles = tiled_pattern(config) if mask is None else None
+        if tiles is not None and context.return_attention:
+            mask, tiles = _pattern_mask(tiles, x.shape[1], x.shape[1], x.device), None
         # A single token may see all that came before it, so only several need the causal mask.
-        is_causal = mask is None and config.kind == "decoder" and x.shape[1] > 1
-        groups = config.n_head // config.n_kv_head
-        weights = None
-        if context.return_attention:
+        # (An expression of the length would be a symbol to torch.compile, and the fused kernel takes none.)
+        is_causal = True if mask is None and config.kind == "decoder" and x.shape[1] > 1 else False  # noqa: SIM210
+        groups, scale, weights = config.n_head // config.n_kv_head, config.d_head**-0.5, None
+        if isinstance(config.pattern, TopK):
+            shown = k.repeat_interleave(groups, dim=1)
+            causal = causal_mask(x.shape[1], like=x) if is_causal else None
+            scores = top_k_scores(q, shown, mask, causal, k_top=config.pattern.k, scale=scale)
+            weights = scores.softmax(dim=-1).to(v.dtype)
+        elif context.return_attention:
             weights = attention_weights(q, k, mask=mask, is_causal=is_causal)
+        if weights is not None:
             out = weights @ v.repeat_interleave(groups, dim=1)
+        elif tiles is not None:
+            out = attend_by_tiles(q, k, v, plan=_plan(tiles, x.shape[1], x.device), scale=scale)
         else:
             out = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, is_causal=is_causal, enable_gqa=groups > 1
             )
         if context.head_gate is not None:
             out = out * context.head_gate[:, None, None]
-        return self.out(merge_heads(out)), weights
+        return self.out(merge_heads(out)), weights if context.return_attention else None
+
+
+def tiled_pattern(config: TransformerConfig) -> TilePattern | None:
+    """The pattern whose tiles a model skips, if it has one; the choice of `TopK` needs the scores."""
+    if config.pattern is None or isinstance(config.pattern, TopK):
+        return None
+    if not isinstance(config.pattern, TilePattern):
+        raise ValueError(f"pattern must be one of scaling_transformers.sparsity; got {config.pattern!r}")
+    return config.pattern
+
+
+# What follows from the pattern alone is a constant to torch.compile, which cannot look into it.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _plan(pattern: TilePattern, n: int, device: torch.device) -> TilePlan:
+    return tile_plan(pattern, n, device)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _pattern_mask(pattern: TilePattern, n: int, n_k: int, device: torch.device) -> Tensor:
+    """What the last ``n`` of ``n_k`` tokens may see, boolean, shape (n, n_k)."""
+    places = np.arange(n_k)
+    allowed = pattern.allows(places[n_k - n :, None], places[None, :], n=n_k)
+    return torch.from_numpy(allowed).to(device)
 
 
 def attention_mask(
     config: TransformerConfig, x: Tensor, *, n_k: int, real: Tensor | None, slopes: Tensor | None
 ) -> Tensor | None:
-    """What the fused kernel's plain causal flag does not say: window, padding and distance penalty.
+    """What the fused kernel's plain causal flag does not say: window, pattern, padding, distance penalty.
 
     Parameters
     ----------
@@ -85,12 +123,16 @@ def attention_mask(
     Returns
     -------
     tensor that broadcasts to (batch, n_head, n, n_k), or None
-        Boolean, True where a query may attend; with ``slopes`` floating, to be added to the scores.
+        Boolean, True where a query may attend; with ``slopes`` floating, to be added to the scores. None with
+        a pattern where its tiles can be skipped: for a text of whole tiles, read at once, without padding.
     """
-    n = x.shape[1]
+    n, pattern = x.shape[1], tiled_pattern(config)
+    if pattern is not None and real is None and n == n_k and n % pattern.block == 0:
+        return None
     causal = config.kind == "decoder"
     window = config.window if config.window is not None and config.window < n_k else None
-    if real is None and window is None and slopes is None and (not causal or n in (1, n_k)):
+    plain = pattern is None and real is None and window is None and slopes is None
+    if plain and (not causal or n in (1, n_k)):
         return None
     offsets = key_offsets(n, n_k, like=x) - (n_k - n)  # key's position less query's
     allowed = torch.ones_like(offsets, dtype=torch.bool)
@@ -98,6 +140,8 @@ def attention_mask(
         allowed = offsets <= 0
     if window is not None:
         allowed = allowed & (offsets > -window)
+    if pattern is not None:
+        allowed = _pattern_mask(pattern, n, n_k, x.device)
     if real is not None:
         allowed = allowed & real[:, None, None, :]
         if causal:  # padding before a text sees itself, for a row must not be empty

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scaling_transformers.attention import alibi_slopes, rotary_table, sinusoidal_positions
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.config import TransformerConfig
-from scaling_transformers.model._inputs import check_inputs
+from scaling_transformers.model._inputs import check_inputs, require_whole_tiles
 from scaling_transformers.model.attention import Context, attention_mask
 from scaling_transformers.model.block import Block
 from scaling_transformers.model.cache import Cache
@@ -295,6 +295,8 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Last hidden states and attention weights, of arguments that have been checked."""
         config, n = self.config, tokens.shape[1]
+        if cache is None:
+            require_whole_tiles(config, n)
         start = 0 if cache is None else cache.n_seen
         x = self.embedding(tokens)
         if config.position == "learned":
