@@ -1,7 +1,7 @@
-"""The runs of the chapter on power laws: from the settings of one to what was measured, and the shipped ones.
+"""The runs that chapters read: from the settings of one to what was measured, and the shipped ones.
 
-``python -m scaling_transformers.training.runs`` trains those that ``data/scaling`` declares and lacks, all of
-them where its results are deleted first, and writes a record of when and on what they were made.
+``python -m scaling_transformers.training.runs`` trains those that ``data/scaling`` and ``data/sparsity`` declare
+and lack, all of them where the results are deleted first, and writes a record of when and on what they were made.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from scaling_transformers.accounting import count_parameters, training_flops
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
+from scaling_transformers.sparsity import Window
 from scaling_transformers.training.corpora import Corpus, python_library
 from scaling_transformers.training.language import SyntheticLanguage
 from scaling_transformers.training.loop import measuring, sample_batch, train
@@ -35,10 +36,10 @@ from scaling_transformers.training.results import load_results
 from scaling_transformers.training.sweeps import read_sweep, run_sweep
 
 CORPORA = ("synthetic", "text")
-SWEEPS = (*CORPORA, "rates")
+SWEEPS = {"scaling": (*CORPORA, "rates"), "sparsity": CORPORA}
+WAYS = ("dense", "window", "experts", "depths", "hourglass")
 D_HEAD = 16
 N_VALIDATION = 2048  # texts that every model is measured on
-_DATA = shipped("scaling")
 
 
 def language() -> SyntheticLanguage:
@@ -50,7 +51,7 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
     """The model of a run: RMSNorm, no biases, untied embeddings, heads of 16.
 
     Trees of the synthetic language begin at known places, so that its models have learned positions; those of
-    text have rotary ones.
+    text have rotary ones. `skipping` says what the ``way`` in the settings adds, if there is one.
     """
     synthetic = _require_corpus(settings["corpus"]) == "synthetic"
     d_model = int(settings["d_model"])
@@ -64,7 +65,32 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
         norm="rmsnorm",
         bias=False,
         tie_embeddings=False,
+        **skipping(settings["way"], d_model=d_model) if "way" in settings else {},
     )
+
+
+def skipping(way: str, *, d_model: int) -> dict[str, Any]:
+    """Fields of the config of a model that skips work in one of the `WAYS`.
+
+    ``"window"``: each token sees 32, by tiles. ``"experts"``: 2 of 8, each half as wide as the dense layer, so
+    that a token costs the same but for the router. ``"depths"``: every second block reads a quarter of the
+    tokens. ``"hourglass"``: the blocks in the middle read half as many positions.
+
+    Raises
+    ------
+    ValueError
+        If there is no such way.
+    """
+    if way not in WAYS:
+        raise ValueError(f"way must be one of {WAYS}; got {way!r}")
+    fields: dict[str, dict[str, Any]] = {
+        "dense": {},
+        "window": {"pattern": Window(32)},
+        "experts": {"n_expert": 8, "n_expert_active": 2, "d_ff": 2 * d_model},
+        "depths": {"depth_keep": 0.25},
+        "hourglass": {"shorten": 2},
+    }
+    return fields[way]
 
 
 def batch_for(n_tokens: float, *, n: int) -> int:
@@ -85,12 +111,12 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
         ``corpus``: one of `CORPORA`; ``budget``: FLOPs to spend, as `training_flops` counts them exactly, or
         in its place ``token_budget``: tokens to train on, both to the nearest number of whole batches;
         ``d_model``, ``n_layer``, ``n_ctx``; ``learning_rate``, of a matrix `BASE_WIDTH` wide; ``seed``, of
-        weights and batches.
+        weights and batches; ``way``, one of the `WAYS`, optional.
 
     Returns
     -------
     dict
-        ``n_params``, ``n_params_non_embedding``; ``n_tokens`` trained on, ``n_unique_tokens`` of them at most
+        ``n_params``, ``n_params_non_embedding``, and of a run with a ``way`` ``n_params_active``; ``n_tokens`` trained on, ``n_unique_tokens`` of them at most
         different; ``flops``; ``batch`` and ``n_step``; ``loss`` and its standard error ``loss_error``, in
         nats per token; ``cpu_seconds``; when, and on what.
 
@@ -135,6 +161,7 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "n_params": counts.total,
         "n_params_non_embedding": counts.non_embedding,
+        **({"n_params_active": counts.active} if "way" in settings else {}),
         "n_tokens": n_tokens,
         "n_unique_tokens": unique,
         "flops": training_flops(config, n_tokens=n_tokens, seq_len=n),
@@ -185,8 +212,15 @@ def entropy_rate() -> float:
     return language().entropy_rate
 
 
-def recorded(name: str) -> NDArray[Any]:
+def recorded(name: str, *, chapter: str = "scaling") -> NDArray[Any]:
     """The runs that are shipped: of a corpus, or ``"rates"``, those that vary the learning rate.
+
+    Parameters
+    ----------
+    name : str
+        One of ``SWEEPS[chapter]``.
+    chapter : str
+        ``"scaling"``, the runs of the chapter on power laws, or ``"sparsity"``, those that skip work.
 
     Returns
     -------
@@ -198,19 +232,21 @@ def recorded(name: str) -> NDArray[Any]:
     ValueError
         If there is no such sweep.
     """
-    if name not in SWEEPS:
-        raise ValueError(f"name must be one of {SWEEPS}; got {name!r}")
-    return load_results(str(_DATA / f"{name}.parquet"))
+    if chapter not in SWEEPS:
+        raise ValueError(f"chapter must be one of {tuple(SWEEPS)}; got {chapter!r}")
+    if name not in SWEEPS[chapter]:
+        raise ValueError(f"name must be one of {SWEEPS[chapter]}; got {name!r}")
+    return load_results(str(shipped(chapter) / f"{name}.parquet"))
 
 
-def record() -> dict[str, Any]:
-    """When, on what and with what the shipped runs were made."""
-    return read_record(_DATA)
+def record(chapter: str = "scaling") -> dict[str, Any]:
+    """When, on what and with what the shipped runs of a chapter were made."""
+    return read_record(shipped(chapter))
 
 
 def make_all(folder: Path, *, workers: int = 2) -> None:
-    """Train what the sweeps in a folder declare and their results lack, and write the record."""
-    for name in SWEEPS:
+    """Train what the sweeps in a folder, named as a chapter, declare and their results lack; write the record."""
+    for name in SWEEPS[folder.name]:
         run_sweep(
             read_sweep(folder / f"{name}.toml"),
             execute=train_run,
@@ -222,7 +258,10 @@ def make_all(folder: Path, *, workers: int = 2) -> None:
 
 def _write_record(folder: Path) -> None:
     rows = np.concatenate(
-        [load_results(folder / f"{name}.parquet")[["seconds", "cpu_seconds", "started"]] for name in SWEEPS]
+        [
+            load_results(folder / f"{name}.parquet")[["seconds", "cpu_seconds", "started"]]
+            for name in SWEEPS[folder.name]
+        ]
     )
     write_record(
         folder,
@@ -266,4 +305,5 @@ def _text() -> Corpus:
 if __name__ == "__main__":
     from scaling_transformers.training import runs  # by its name, which the workers know
 
-    runs.make_all(Path(str(_DATA)))
+    for chapter in runs.SWEEPS:
+        runs.make_all(Path(str(shipped(chapter))))
