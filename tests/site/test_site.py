@@ -18,6 +18,8 @@ UNFOLD = """async () => {
   for (const box of document.querySelectorAll("details")) box.open = true;
   for (const hidden of document.querySelectorAll(".toggle-hidden")) hidden.classList.remove("toggle-hidden");
   await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
+  // Two frames: what watches the sizes of boxes has been told.
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   return null;
 }"""
 BEYOND_THE_SCREEN = """() => [...document.querySelectorAll("main *")]
