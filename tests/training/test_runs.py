@@ -64,6 +64,38 @@ def test_the_row_says_what_was_done(corpus):
     assert all(isinstance(value, (int, float, str)) for value in row.values())  # what a table can hold
 
 
+@pytest.mark.parametrize("way", runs.WAYS)
+def test_a_way_of_skipping_spends_the_same_budget_on_as_many_tokens_or_more(way):
+    settings = {**SETTINGS, "n_layer": 4, "n_ctx": 64, "way": way}
+    config, dense = config_of(settings), config_of({**settings, "way": "dense"})
+    per_token, of_dense = (training_flops(c, n_tokens=64, seq_len=64) / 64 for c in (config, dense))
+    if way == "experts":  # a token costs as much, and the router on top
+        assert of_dense < per_token < 1.1 * of_dense
+    else:
+        assert (per_token == of_dense) == (way == "dense")
+        assert per_token <= of_dense
+    row = train_run({**budget_of(settings, 1e9)})
+    assert row["n_params_active"] == count_parameters(config).active
+    assert row["flops"] == pytest.approx(1e9, rel=0.1)
+
+
+def test_a_way_that_there_is_not_is_named():
+    with pytest.raises(ValueError, match=r"way must be one of .*'hourglass'.*; got 'magic'"):
+        config_of({**SETTINGS, "way": "magic"})
+
+
+@pytest.mark.parametrize("name", runs.CORPORA)
+def test_the_shipped_runs_that_skip_are_those_declared(name):
+    table = runs.recorded(name, chapter="sparsity")
+    assert set(table["way"]) == set(runs.WAYS)
+    for budget in np.unique(table["budget"]):
+        for way in runs.WAYS:
+            here = table[(table["budget"] == budget) & (table["way"] == way)]
+            assert len(set(here["seed"])) >= 3
+            np.testing.assert_allclose(here["flops"], budget, rtol=0.05)
+    assert runs.record("sparsity")["cpu_hours"] > 0
+
+
 def test_the_same_settings_give_the_same_loss_to_the_bit_and_another_seed_another():
     one, same, other = (train_run({**SETTINGS, "seed": seed}) for seed in (0, 0, 1))
     assert one["loss"] == same["loss"]

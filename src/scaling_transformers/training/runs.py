@@ -1,7 +1,8 @@
 """The runs that chapters read: from the settings of one to what was measured, and the shipped ones.
 
-``python -m scaling_transformers.training.runs`` trains those that ``data/scaling`` and ``data/sparsity`` declare
-and lack, all of them where the results are deleted first, and writes a record of when and on what they were made.
+``python -m scaling_transformers.training.runs`` trains those that ``data/scaling`` and ``data/sparsity``
+declare and lack, all of them where the results are deleted first, and writes a record of when and on what
+they were made.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def language() -> SyntheticLanguage:
 def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
     """The model of a run: RMSNorm, no biases, untied embeddings, heads of 16.
 
-    Trees of the synthetic language begin at known places, so that its models have learned positions; those of
-    text have rotary ones. `skipping` says what the ``way`` in the settings adds, if there is one.
+    Trees of the synthetic language begin at known places, so that its models have learned positions; those
+    of text have rotary ones. `skipping` says what the ``way`` in the settings adds, if there is one.
     """
     synthetic = _require_corpus(settings["corpus"]) == "synthetic"
     d_model = int(settings["d_model"])
@@ -72,8 +73,8 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
 def skipping(way: str, *, d_model: int) -> dict[str, Any]:
     """Fields of the config of a model that skips work in one of the `WAYS`.
 
-    ``"window"``: each token sees 32, by tiles. ``"experts"``: 2 of 8, each half as wide as the dense layer, so
-    that a token costs the same but for the router. ``"depths"``: every second block reads a quarter of the
+    ``"window"``: each token sees 32, by tiles. ``"experts"``: 2 of 8, each half as wide as the dense layer,
+    so that a token costs the same but for the router. ``"depths"``: every second block reads a quarter of the
     tokens. ``"hourglass"``: the blocks in the middle read half as many positions.
 
     Raises
@@ -116,9 +117,10 @@ def train_run(settings: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_params``, ``n_params_non_embedding``, and of a run with a ``way`` ``n_params_active``; ``n_tokens`` trained on, ``n_unique_tokens`` of them at most
-        different; ``flops``; ``batch`` and ``n_step``; ``loss`` and its standard error ``loss_error``, in
-        nats per token; ``cpu_seconds``; when, and on what.
+        ``n_params``, ``n_params_non_embedding``, and of a run with a ``way`` ``n_params_active``;
+        ``n_tokens`` trained on, ``n_unique_tokens`` of them at most different; ``flops``; ``batch`` and
+        ``n_step``; ``loss`` and its standard error ``loss_error``, in nats per token; ``cpu_seconds``; when,
+        and on what.
 
     Raises
     ------
@@ -245,7 +247,7 @@ def record(chapter: str = "scaling") -> dict[str, Any]:
 
 
 def make_all(folder: Path, *, workers: int = 2) -> None:
-    """Train what the sweeps in a folder, named as a chapter, declare and their results lack; write the record."""
+    """Train what the sweeps in a folder, named like its chapter, declare and lack; write the record."""
     for name in SWEEPS[folder.name]:
         run_sweep(
             read_sweep(folder / f"{name}.toml"),
