@@ -68,7 +68,7 @@ bench: $(VENV)/.ready ## speed and memory, each beside a peer in the same run
 small-models: $(VENV)/.ready ## train again the models whose heads the chapter on attention shows
 	$(BIN)/python -m scaling_transformers.training.small_models
 
-sweep: $(VENV)/.ready ## train what is missing of the runs that the chapter on power laws fits
+sweep: $(VENV)/.ready ## train what is missing of the runs that the chapters on power laws and sparsity fit
 	$(BIN)/python -m scaling_transformers.training.runs
 
 clean: ## remove the site, the caches and the environment
