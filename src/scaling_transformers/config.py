@@ -214,14 +214,7 @@ class TransformerConfig:
         if self.pattern is not None:
             self._check_pattern(self.pattern)
         least = {"depth_keep": 2, "shorten": 3}
-        ways = {
-            "pattern": self.pattern is not None,
-            "depth_keep": self.depth_keep < 1,
-            "shorten": self.shorten > 1,
-            "halting": self.halting is not None,
-            "n_merge": self.n_merge > 0,
-        }
-        used = [name for name, is_used in ways.items() if is_used]
+        used = self._skipping_fields()
         if len(used) > 1:
             raise ValueError(f"{used[1]} cannot go with {used[0]}; a model has one of them at most")
         for name in used:
@@ -255,6 +248,21 @@ class TransformerConfig:
             raise ValueError(f"pattern must cover n_ctx={self.n_ctx} tokens: {error}") from None
         if self.position == "alibi":
             raise ValueError("position='alibi' cannot go with pattern, whose tiles have no penalty")
+
+    @property
+    def skips(self) -> str | None:
+        """The field by which blocks read only some tokens, or some pairs of them; None where all read all.
+
+        Examples
+        --------
+        >>> TransformerConfig(4, 64, 4, 256, 128, shorten=2).skips
+        'shorten'
+        """
+        return next(iter(self._skipping_fields()), None)
+
+    def _skipping_fields(self) -> list[str]:
+        names = ("pattern", "depth_keep", "shorten", "halting", "n_merge")
+        return [name for name in names if getattr(self, name) != self.__dataclass_fields__[name].default]
 
     def _derive(self, name: str, value: Any) -> None:
         if getattr(self, name) is None:

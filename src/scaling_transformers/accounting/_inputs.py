@@ -62,10 +62,9 @@ def require_length(seq_len: Whole, config: Config) -> Whole:
 
 def require_all_tokens(config: Config, what: str) -> None:
     """Raise `ValueError` where blocks read only some tokens or pairs, which ``what`` cannot count."""
-    plain = {"pattern": None, "depth_keep": 1.0, "shorten": 1, "halting": None, "n_merge": 0}
-    for name, value in plain.items():
-        if getattr(config, name) != value:
-            raise ValueError(f"{what} has no {name}; got a config with {name}={getattr(config, name)!r}")
+    name = (config.base if isinstance(config, ConfigArray) else config).skips
+    if name is not None:
+        raise ValueError(f"{what} has no {name}; got a config with {name}={getattr(config, name)!r}")
 
 
 def require_positive(value: float, *, name: str) -> float:

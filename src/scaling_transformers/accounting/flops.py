@@ -128,7 +128,7 @@ def kept_tokens(config: Config, n: Whole) -> Whole:
 
 
 def _merging_stacks(config: Config, n: Whole) -> list[Stack]:
-    """Each block of an encoder that merges ``n_merge`` pairs: all in one stack, their tokens summed.
+    """The blocks of an encoder that merges ``n_merge`` pairs in each: a stack of one for every block.
 
     Raises
     ------

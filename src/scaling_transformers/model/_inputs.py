@@ -56,7 +56,9 @@ def check_inputs(
     starts: Tensor | None = None,
 ) -> None:
     """Refuse arguments of `Transformer.forward` that do not fit the config or each other."""
-    _check_what_is_skipped(config, mask=mask, return_attention=return_attention or None)
+    _check_what_is_skipped(
+        config, mask=mask, head_gate=head_gate, cache=cache, return_attention=return_attention or None
+    )
     require_integers(tokens=tokens)
     if tokens.ndim != 2 or tokens.shape[0] < 1:
         raise ValueError(f"tokens must have shape (batch, n); got {tuple(tokens.shape)}")
@@ -64,9 +66,6 @@ def check_inputs(
     if not 1 <= n <= config.n_ctx:
         raise ValueError(f"tokens must have a length from 1 to n_ctx={config.n_ctx}; got {n}")
     require_below(tokens, config.vocab_size, name="tokens", limit="vocab_size")
-    for name, given in (("mask", mask), ("head_gate", head_gate), ("cache", cache)):
-        if config.halting is not None and given is not None:
-            raise ValueError(f"{name} cannot go with halting={config.halting!r} in the config")
     if token_types is not None:
         if not config.n_token_type:
             raise ValueError("token_types need n_token_type of at least 1 in the config; got 0")
@@ -84,7 +83,7 @@ def check_inputs(
             raise ValueError("mask must leave a real token in each text; it has a row without")
         if cache is not None:
             raise ValueError("mask cannot go with a cache: the texts in a cache have no padding")
-    _check_hierarchy(config, tokens, mask, cache, starts)
+    _check_hierarchy(config, tokens, starts)
     if head_gate is not None:
         require_shape(head_gate, (config.n_layer, config.n_head), name="head_gate")
         if not bool(head_gate.isfinite().all()):
@@ -101,32 +100,29 @@ def check_inputs(
             )
 
 
+# What has no meaning where blocks read some of the tokens, or is not kept track of there.
+_REFUSED = {
+    "depth_keep": ("mask", "return_attention"),
+    "shorten": ("mask", "cache"),
+    "halting": ("mask", "head_gate", "cache", "return_attention"),
+    "n_merge": ("mask", "cache"),
+}
+
+
 def _check_what_is_skipped(config: TransformerConfig, **given: object) -> None:
     """Refuse arguments that have no meaning where blocks or experts read some of the tokens."""
-    for name, value in given.items():
-        if value is not None and config.depth_keep < 1:
-            raise ValueError(f"{name} cannot go with depth_keep={config.depth_keep}: blocks read some tokens")
+    field = config.skips or ""
+    for name in _REFUSED.get(field, ()):
+        if given[name] is not None:
+            raise ValueError(f"{name} cannot go with {field}={getattr(config, field)!r} in the config")
     if given["mask"] is not None and (
         config.capacity_factor is not None or config.routing == "expert_choice"
     ):
         raise ValueError("mask cannot go with capacity_factor or expert_choice: padding would take up room")
 
 
-def _check_hierarchy(
-    config: TransformerConfig,
-    tokens: Tensor,
-    mask: Tensor | None,
-    cache: Cache | None,
-    starts: Tensor | None,
-) -> None:
-    """Refuse what does not go with blocks that read fewer positions than the text has tokens."""
-    for name in ("shorten", "n_merge"):
-        value = getattr(config, name)
-        if value == TransformerConfig.__dataclass_fields__[name].default:
-            continue
-        for argument, given in (("mask", mask), ("cache", cache)):
-            if given is not None:
-                raise ValueError(f"{argument} cannot go with {name}={value}, which joins tokens into one")
+def _check_hierarchy(config: TransformerConfig, tokens: Tensor, starts: Tensor | None) -> None:
+    """Refuse starts that no block reads, and texts too short to merge in every block."""
     if starts is not None:
         if config.shorten == 1:
             raise ValueError("starts need shorten of at least 2 in the config; got 1")

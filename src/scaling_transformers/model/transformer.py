@@ -317,10 +317,6 @@ class Transformer(nn.Module):
         allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
         merging = Merging(config, x) if config.n_merge else None
         if self.halting is not None:
-            if return_attention:
-                raise ValueError(
-                    "return_attention cannot go with halting, whose steps differ from text to text"
-                )
             context, block = Context(mask=allowed, rotary=rotary, trace=trace), self.blocks[0]
             x = run_until_halted(
                 lambda x: cast(Tensor, block(x, context)[0]),

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling_transformers.attention.masks import require_count
+from scaling_transformers.sparsity.depths import take
 
 
 class Merged(NamedTuple):
@@ -117,4 +118,4 @@ def unmerge_tokens(x: Tensor, group: Tensor) -> Tensor:
     -------
     tensor, shape (batch, n, d)
     """
-    return x.gather(1, group[..., None].expand(-1, -1, x.shape[2]))
+    return take(x, group)

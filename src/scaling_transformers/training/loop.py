@@ -282,9 +282,9 @@ def validation_loss(model: Transformer, text: Text, *, n: int, n_text: int, seed
     require_count(n_text=n_text)
     generator = np.random.default_rng(seed)
     total = 0.0
-    for start in range(0, n_text, 32):
-        count = min(32, n_text - start)
-        tokens, targets = sample_batch(text, batch=count, n=n, generator=generator)
-        with measuring(model):
+    with measuring(model):
+        for start in range(0, n_text, 32):
+            count = min(32, n_text - start)
+            tokens, targets = sample_batch(text, batch=count, n=n, generator=generator)
             total += count * F.cross_entropy(model(tokens).flatten(0, 1), targets.flatten()).item()
     return total / n_text
