@@ -29,6 +29,12 @@ from scaling_transformers.accounting.memory import (
 from scaling_transformers.accounting.mesh import Mesh, all_meshes, fits, require_mesh
 from scaling_transformers.accounting.mesh_memory import MeshMemory, mesh_memory
 from scaling_transformers.accounting.networks import Cluster, Network, cluster, clusters, network, networks
+from scaling_transformers.accounting.parallel_runs import (
+    ParallelRun,
+    RunPrediction,
+    parallel_runs,
+    predict_run,
+)
 from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
 from scaling_transformers.accounting.planner import Plan, Plans, plan
 from scaling_transformers.accounting.roofline import (
@@ -54,9 +60,11 @@ __all__ = [
     "Mesh",
     "MeshMemory",
     "Network",
+    "ParallelRun",
     "ParameterCount",
     "Plan",
     "Plans",
+    "RunPrediction",
     "StepCost",
     "Traffic",
     "TrainingMemory",
@@ -84,7 +92,9 @@ __all__ = [
     "mesh_memory",
     "network",
     "networks",
+    "parallel_runs",
     "plan",
+    "predict_run",
     "record_runs",
     "require_mesh",
     "step_cost",

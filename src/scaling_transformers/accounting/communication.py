@@ -21,9 +21,9 @@ from scaling_transformers.accounting.mesh import Mesh
 from scaling_transformers.accounting.networks import Cluster
 from scaling_transformers.config import TransformerConfig
 
-KINDS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
-COMMUNICATION_AXES = ("data", "shard", "expert", "tensor", "pipeline", "world")
-RANK_ORDER = ("tensor", "expert", "shard", "data", "pipeline")  # from neighbours to the farthest apart
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "send")
+COMMUNICATION_AXES = ("data", "shard", "expert", "tensor", "pipeline", "all")
+RANK_ORDER = ("tensor", "shard", "expert", "data", "pipeline")  # from neighbours to the farthest apart
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Collective:
     Attributes
     ----------
     axis : str
-        ``"data"``, ``"shard"``, ``"expert"``, ``"tensor"``, ``"pipeline"``, or ``"world"``: all devices.
+        ``"data"``, ``"shard"``, ``"expert"``, ``"tensor"``, ``"pipeline"``, or ``"all"``: all devices.
     kind : str
-        ``"all_reduce"``, ``"all_gather"``, ``"reduce_scatter"``, ``"all_to_all"`` or ``"send"``.
+        ``"all-reduce"``, ``"all-gather"``, ``"reduce-scatter"``, ``"all-to-all"`` or ``"send"``.
     what : str
         That is sent: ``"weights"``, ``"gradients"``, ``"activations"``, ``"rows"``, ``"counts"``, ``"loss"``.
     size : float
@@ -71,7 +71,7 @@ class Collective:
     def _share(self) -> Any:
         if self.kind == "send":
             return 1.0
-        return (2 if self.kind == "all_reduce" else 1) * (self.size - 1) / self.size
+        return (2 if self.kind == "all-reduce" else 1) * (self.size - 1) / self.size
 
 
 @dataclass(frozen=True)
@@ -141,19 +141,20 @@ def collective_bytes(
     """Count the bytes that move between devices in one training step.
 
     Counted is what the package's own engine moves (`scaling_transformers.parallelism`), torch's engines as
-    they are, in the rank order pipeline, data, shard, expert, tensor, from the outermost to the innermost:
+    they are, in the rank order pipeline, data, expert, shard, tensor, from the outermost to the innermost:
 
     - ``data``: gradients are all-reduced once a step, among all devices that hold the same weights: those of
       data x expert, but of experts those of data.
     - ``shard``: a block's weights are gathered before its forward and again before its backward pass, of
       every micro-batch; behind and before the blocks once a micro-batch. With a pipeline all are gathered
       once a step. Gradients are reduce-scattered once a step. Rows that fill up uneven parts move as well.
-    - ``tensor``: two all-reduces of the activations a block in each direction, one of the embeddings, one of
-      the last states' gradients, and three of a number a token for the loss.
+    - ``tensor``: two all-reduces of the activations a block in each direction (of experts one for the rows
+      of each), one of the embeddings, one of the last states' gradients, and three of a number a token for
+      the loss.
     - ``expert``: tokens go to their experts and back, in both directions, after their counts. The mean is
       exact; which device sends more depends on the routing.
     - ``pipeline``: activations to the next stage, their gradients to the one before.
-    - ``world``: two float64, the norm of the gradients and the loss.
+    - ``all`` devices: two float64, the norm of the gradients and the loss.
 
     Parameters
     ----------
@@ -230,7 +231,7 @@ def count_collectives(
         *_of_tensor(step, element=element, n_forward=n_forward, scattered=sequence_parallel),
         *_of_experts(step, element=element, n_forward=n_forward),
         _of_pipeline(step, element=element, scattered=sequence_parallel),
-        _collective(step, "world", "all_reduce", "loss", size=step.n_device, calls=1, payload=16.0),
+        _collective(step, "all", "all-reduce", "loss", size=step.n_device, calls=1, payload=16.0),
     ]
     return CollectiveBytes(tuple(found))
 
@@ -251,48 +252,53 @@ def _of_weights(
     once = (step.pipeline > 1) | (sharding != "all")
     of_block = element * np.where(once, 1.0, 2 * step.n_micro)
     of_ends = element * np.where(once, 1.0, step.n_micro)
-    n_group = step.mean(1.0) * (1 + (step.config.n_expert > 1) * (step.expert > 1))
+    # a block is one group, and so is each of its experts where they have an axis of their own
+    n_group = step.mean(1.0 + (step.expert > 1) * step.config.n_expert / step.expert)
     gathered = (of_block * block, of_ends * parts.first, of_ends * parts.last)
     reduced = tuple(gradient * held for held in (block, *ends))
     yield _collective(
-        step, "shard", "all_gather", "weights", size=step.shard,
+        step, "shard", "all-gather", "weights", size=step.shard,
         calls=n_group * of_block / element + of_ends / element,
         payload=step.mean(*gathered), busiest=step.most(*gathered),
     )  # fmt: skip
     yield _collective(
-        step, "shard", "reduce_scatter", "gradients", size=step.shard, calls=n_group + 1,
+        step, "shard", "reduce-scatter", "gradients", size=step.shard, calls=n_group + 1,
         payload=step.mean(*reduced), busiest=step.most(*reduced),
     )  # fmt: skip
     dense = tuple(gradient * held / step.shard for held in (parts.block, *ends))
     yield _collective(
-        step, "data", "all_reduce", "gradients", size=step.data * step.expert, calls=step.mean(1.0) + 1,
+        step, "data", "all-reduce", "gradients", size=step.data * step.expert, calls=step.mean(1.0) + 1,
         payload=step.mean(*dense), busiest=step.most(*dense),
     )  # fmt: skip
     if step.config.n_expert > 1:
         of_experts = gradient * parts.experts / step.shard
         yield _collective(
-            step, "data", "all_reduce", "gradients of experts", size=step.data, calls=step.mean(1.0),
+            step, "data", "all-reduce", "gradients of experts", size=step.data, calls=step.mean(1.0),
             payload=step.mean(of_experts), busiest=step.most(of_experts),
         )  # fmt: skip
 
 
 def _of_tensor(step: Step, *, element: float, n_forward: int, scattered: bool) -> Iterable[Collective]:
     states = step.n_micro * step.tokens * step.config.d_model * element
-    block = 2 * (n_forward + 1) * states
-    calls = step.mean(2.0 * (n_forward + 1)) * step.n_micro
-    for kind in ("all_gather", "reduce_scatter") if scattered else ("all_reduce",):
+    n_layer, n_copy = 2, 2.0  # attention and the feed-forward layer, one all-reduce each
+    if step.config.n_expert > 1:
+        n_layer = 1 + step.config.n_expert_shared + step.config.n_expert / step.expert
+        n_copy = 1 + step.config.n_expert_shared + step.config.n_expert_active
+    block = n_copy * (n_forward + 1) * states
+    calls = step.mean(n_layer * (n_forward + 1)) * step.n_micro
+    for kind in ("all-gather", "reduce-scatter") if scattered else ("all-reduce",):
         yield _collective(
             step, "tensor", kind, "activations", size=step.tensor, calls=calls,
             payload=step.mean(block), busiest=step.most(block),
         )  # fmt: skip
     yield _collective(
-        step, "tensor", "all_reduce", "activations at the ends", size=step.tensor,
+        step, "tensor", "all-reduce", "activations at the ends", size=step.tensor,
         calls=2 * step.n_micro / step.pipeline,
         payload=step.mean(0.0, states, states), busiest=step.most(0.0, states, states),
     )  # fmt: skip
     numbers = 3 * step.n_micro * step.tokens * max(element, 4)  # in half precision the loss is float32's
     yield _collective(
-        step, "tensor", "all_reduce", "loss", size=step.tensor, calls=3 * step.n_micro / step.pipeline,
+        step, "tensor", "all-reduce", "loss", size=step.tensor, calls=3 * step.n_micro / step.pipeline,
         payload=step.mean(0.0, 0.0, numbers), busiest=step.most(0.0, 0.0, numbers),
     )  # fmt: skip
 
@@ -308,7 +314,7 @@ def _of_experts(step: Step, *, element: float, n_forward: int) -> Iterable[Colle
         ("counts", counts, n_forward),
     ):
         yield _collective(
-            step, "expert", "all_to_all", what, size=step.expert, calls=step.mean(calls) * step.n_micro,
+            step, "expert", "all-to-all", what, size=step.expert, calls=step.mean(calls) * step.n_micro,
             payload=step.mean(payload), busiest=step.most(payload),
         )  # fmt: skip
 
@@ -376,7 +382,7 @@ def _link(each: Collective, mesh: Mesh, cluster: Cluster) -> tuple[Any, Any]:
     """Bytes/s of one device in the groups of a collective, and seconds of all steps of one ring."""
     node, within, between = cluster.devices_a_node, cluster.within, cluster.between
     axes: tuple[str, ...] = (each.axis,)
-    if each.axis == "world":
+    if each.axis == "all":
         axes = RANK_ORDER
     elif each.axis == "data" and each.what != "gradients of experts":
         axes = ("expert", "data")
@@ -392,7 +398,7 @@ def _link(each: Collective, mesh: Mesh, cluster: Cluster) -> tuple[Any, Any]:
     outside: Any
     if each.kind == "send":
         outside = between.bandwidth
-    elif each.kind == "all_to_all":
+    elif each.kind == "all-to-all":
         leaving = (each.size - members) / np.maximum(each.size - 1, 1)
         outside = np.minimum(within.bandwidth, between.bandwidth / np.maximum(leaving, 1e-9))
     else:
@@ -401,5 +407,5 @@ def _link(each: Collective, mesh: Mesh, cluster: Cluster) -> tuple[Any, Any]:
     crossing = (n_node - 1) * between.latency + (each.size - n_node) * within.latency
     if each.kind == "send":
         crossing = np.where(inside, within.latency, between.latency)
-    rounds = 2 if each.kind == "all_reduce" else 1
+    rounds = 2 if each.kind == "all-reduce" else 1
     return np.where(inside, within.bandwidth, outside), rounds * crossing
