@@ -133,7 +133,7 @@ def plan(
     fitting = fits(config, meshes[rows], batch=batch, accumulate=n_micro)
     if not fitting.any():
         raise ValueError(
-            f"n_device must be such that a mesh fits: none of {rows.size} meshes and numbers of micro-batches "
+            f"n_device must be such that a mesh fits: none of {rows.size} (with numbers of micro-batches) "
             f"splits the model and a batch of {batch}; got {n_device}"
         )
     rows, n_micro = rows[fitting], n_micro[fitting]
