@@ -27,7 +27,7 @@ class MeshMemory:
     Attributes
     ----------
     weights, gradients, optimizer : float
-        What the device keeps of each from step to step, the gradients of a step included.
+        Its part of each.
     activations : float
         What stands for the backward pass, of as many micro-batches as are under way at once.
     gathered : float
@@ -69,15 +69,15 @@ def mesh_memory(
       device. The vocabulary is at the ends of the pipeline.
     - With ``sharding="all"`` two blocks are gathered at a time, the one at work and the next, besides what
       is outside the blocks, and the gradients of one block and of what is outside are not yet scattered.
-      With a pipeline or ``accumulate`` above 1 gradients add up unscattered, on each device; with a pipeline
-      weights stay gathered as well.
+      With a pipeline or ``accumulate`` above 1 all gradients add up before they are scattered; with a
+      pipeline all weights of a device stay gathered.
     - Activations of the micro-batches under way: at most ``pipeline`` of them in the first stage, one less
       in each stage after (one forward, one backward in turn, 1F1B); interleaved chunks hold some more.
     - Logits: none, for `scaling_transformers.training.next_token_loss` takes a few tokens at a time and keeps
       a vector a token; with ``tensor`` above 1 each device's part of the vocabulary, in float32.
 
-    Where all is held at once is counted: the end of the first backward pass at the latest. Buffers of kernels
-    and what the allocator wastes come on top.
+    The sum is the most that can be held at once; gradients come as activations go. Buffers of kernels, and
+    what the allocator wastes, come on top.
 
     Parameters
     ----------
@@ -141,16 +141,17 @@ def count_memory(
     whole = step.most(block, parts.first, parts.last)
     one_pass = (step.pipeline == 1) & (step.n_micro == 1)
     split = {
-        "all": (step.shard, np.where(one_pass, step.shard, 1.0)),
+        "all": (step.shard, step.shard),
         "gradients": (1.0, step.shard),
         "optimizer": (1.0, 1.0),
     }
     of_weights, of_gradients = split[sharding]
     gathered: Any = 0.0
     if sharding == "all":
-        ends, at_once = parts.first + parts.last, np.minimum(2, step.n_block) * block
-        of_step = element * (ends + at_once) + gradient * np.where(one_pass, ends + block, 0.0)
-        gathered = np.where(step.pipeline > 1, element * whole, of_step) * (step.shard > 1)
+        ends = parts.first + parts.last
+        in_use = np.where(step.pipeline > 1, whole, ends + np.minimum(2, step.n_block) * block)
+        unscattered = np.where(one_pass, ends + block, whole)
+        gathered = (element * in_use + gradient * unscattered) * (step.shard > 1)
     sequence = step.tensor if sequence_parallel else 1.0
     n_text = step.tokens / step.seq_len
     layer = n_text * kept_of_a_layer(
