@@ -22,7 +22,7 @@ from scaling_transformers.accounting.networks import Cluster
 from scaling_transformers.config import TransformerConfig
 
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "send")
-COMMUNICATION_AXES = ("data", "shard", "expert", "tensor", "pipeline", "all")
+COMMUNICATION_AXES = ("data", "shard", "expert", "tensor", "pipeline", "step")
 RANK_ORDER = ("tensor", "shard", "expert", "data", "pipeline")  # from neighbours to the farthest apart
 
 
@@ -33,7 +33,7 @@ class Collective:
     Attributes
     ----------
     axis : str
-        ``"data"``, ``"shard"``, ``"expert"``, ``"tensor"``, ``"pipeline"``, or ``"all"``: all devices.
+        ``"data"``, ``"shard"``, ``"expert"``, ``"tensor"``, ``"pipeline"``, or ``"step"``: all devices at the end of a step.
     kind : str
         ``"all-reduce"``, ``"all-gather"``, ``"reduce-scatter"``, ``"all-to-all"`` or ``"send"``.
     what : str
@@ -154,7 +154,7 @@ def collective_bytes(
     - ``expert``: tokens go to their experts and back, in both directions, after their counts. The mean is
       exact; which device sends more depends on the routing.
     - ``pipeline``: activations to the next stage, their gradients to the one before.
-    - ``all`` devices: two float64, the norm of the gradients and the loss.
+    - ``step``: two float64 among all devices, the norm of the gradients and the loss.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def count_collectives(
         *_of_tensor(step, element=element, n_forward=n_forward, scattered=sequence_parallel),
         *_of_experts(step, element=element, n_forward=n_forward),
         _of_pipeline(step, element=element, scattered=sequence_parallel),
-        _collective(step, "all", "all-reduce", "loss", size=step.n_device, calls=1, payload=16.0),
+        _collective(step, "step", "all-reduce", "loss", size=step.n_device, calls=1, payload=16.0),
     ]
     return CollectiveBytes(tuple(found))
 
@@ -382,7 +382,7 @@ def _link(each: Collective, mesh: Mesh, cluster: Cluster) -> tuple[Any, Any]:
     """Bytes/s of one device in the groups of a collective, and seconds of all steps of one ring."""
     node, within, between = cluster.devices_a_node, cluster.within, cluster.between
     axes: tuple[str, ...] = (each.axis,)
-    if each.axis == "all":
+    if each.axis == "step":
         axes = RANK_ORDER
     elif each.axis == "data" and each.what != "gradients of experts":
         axes = ("expert", "data")

@@ -204,7 +204,7 @@ def count_cost(
     late = sum(np.maximum(taken - window * overlap, 0.0) for taken, window in windows)
     waited = seconds["tensor"] + seconds["expert"] + seconds["pipeline"]
     bubble = (compute + waited) * (step.pipeline - 1) / (step.n_micro * step.chunks)
-    exposed = waited + late + seconds["all"]
+    exposed = waited + late + seconds["step"]
     total = compute + exposed + bubble
     model = _model_flops(step)
     memory = count_memory(step, optimizer_bytes=optimizer_bytes, **sent)
