@@ -33,7 +33,8 @@ class Collective:
     Attributes
     ----------
     axis : str
-        ``"data"``, ``"shard"``, ``"expert"``, ``"tensor"``, ``"pipeline"``, or ``"step"``: all devices at the end of a step.
+        ``"data"``, ``"shard"``, ``"expert"``, ``"tensor"``, ``"pipeline"``, or ``"step"``: all devices at the
+        end of a step.
     kind : str
         ``"all-reduce"``, ``"all-gather"``, ``"reduce-scatter"``, ``"all-to-all"`` or ``"send"``.
     what : str
