@@ -46,10 +46,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         config, mask = self.config, context.mask
-        q = split_heads(self.query(x), n_head=config.n_head)  # (batch, n_head, n, d_head)
-        keys = self.key(x)
-        k = split_heads(keys, n_head=config.n_kv_head)
-        v = split_heads(self.value(x), n_head=config.n_kv_head)
+        # Heads are counted by their width: where the layer is split among devices, each has some of them.
+        keys, d = self.key(x), config.d_head
+        q, k, v = (
+            split_heads(part, n_head=part.shape[-1] // d) for part in (self.query(x), keys, self.value(x))
+        )  # (batch, n_head, n, d_head), k and v with n_kv_head
         if context.merging is not None:
             context.merging.keys = keys
         if context.rotary is not None:

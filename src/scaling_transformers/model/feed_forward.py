@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import torch
@@ -101,14 +102,18 @@ class MixtureOfExperts(nn.Module):
         choose = self._experts_choose if self.config.routing == "expert_choice" else self._tokens_choose
         dispatch = choose(x, trace)
         out = torch.zeros_like(rows)
-        served = torch.split(rows.index_select(0, dispatch.tokens), dispatch.counts)
+        answers = self.serve(rows.index_select(0, dispatch.tokens), dispatch.counts)
         tokens, weights = (torch.split(part, dispatch.counts) for part in dispatch[:2])
-        for expert, read, to, share in zip(self.experts, served, tokens, weights, strict=True):
-            # An expert that nobody picks computes on no rows, so that its gradient is zero and not missing.
-            out.index_add_(0, to, (share[:, None].to(x.dtype) * expert(read)).to(x.dtype))
+        for answer, to, share in zip(answers, tokens, weights, strict=True):
+            out.index_add_(0, to, (share[:, None].to(x.dtype) * answer).to(x.dtype))
         for expert in self.shared:
             out = out + expert(rows)
         return out.view_as(x)
+
+    def serve(self, rows: Tensor, counts: list[int]) -> Iterable[Tensor]:
+        """What each expert makes of its rows: the first ``counts[0]`` of them are the first's, and so on."""
+        # An expert that nobody picks computes on no rows, so that its gradient is zero and not missing.
+        return (expert(read) for expert, read in zip(self.experts, torch.split(rows, counts), strict=True))
 
     def _top_k(self, x: Tensor) -> TopK:
         return top_k(self.router(x), n_active=self.config.n_expert_active, bias=self.balance_bias)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
@@ -27,7 +26,6 @@ class Routing(NamedTuple):
     dropped: Tensor
 
 
-@dataclass
 class Trace:
     """Filled by ``model(tokens, trace=Trace())``: what was skipped, and what training adds to the loss.
 
@@ -55,10 +53,13 @@ class Trace:
         rest. In training all ``n_layer`` run.
     """
 
-    losses: list[Tensor] = field(default_factory=list)
-    routing: list[Routing] = field(default_factory=list)
-    kept: list[Tensor] = field(default_factory=list)
-    merged: Tensor | None = None
-    states: list[Tensor] | None = None
-    steps: Tensor | None = None
-    probabilities: Tensor | None = None
+    # No dataclass: torch's sharding engine copies those on their way into a block, and what a copy is told is
+    # lost.
+    def __init__(self, *, states: list[Tensor] | None = None) -> None:
+        self.losses: list[Tensor] = []
+        self.routing: list[Routing] = []
+        self.kept: list[Tensor] = []
+        self.merged: Tensor | None = None
+        self.states = states
+        self.steps: Tensor | None = None
+        self.probabilities: Tensor | None = None

@@ -282,6 +282,28 @@ class Transformer(nn.Module):
             tokens = torch.cat([tokens, new], dim=1)
         return tokens
 
+    def embed(self, tokens: Tensor, *, token_types: Tensor | None = None, start: int = 0) -> Tensor:
+        """What the first block reads of tokens, the first of them number ``start``: (batch, n, d_model)."""
+        config, n = self.config, tokens.shape[1]
+        x = self.embedding(tokens)
+        if config.position == "learned":
+            x = x + self.position_embedding.weight[start : start + n]
+        elif config.position == "sinusoidal":
+            x = x + self.position_table[start : start + n]
+        if config.n_token_type:
+            types = self.token_type_embedding
+            x = x + (types.weight[0] if token_types is None else types(token_types))
+        return cast(Tensor, self.embedding_norm(x))
+
+    def rotary(self, x: Tensor, *, start: int = 0) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines for the places of ``x`` (batch, n, d_model), if the model turns its heads."""
+        if self.config.position != "rotary":
+            return None
+        positions = torch.arange(start, start + x.shape[1], device=x.device)
+        table = rotary_table(positions, d=self.config.d_head, theta=self.config.rope_theta)
+        work = torch.promote_types(x.dtype, torch.float32)  # rounded once, not in every layer
+        return table[0].to(work), table[1].to(work)
+
     def _run(
         self,
         tokens: Tensor,
@@ -298,21 +320,8 @@ class Transformer(nn.Module):
         if cache is None:
             require_whole_tiles(config, n)
         start = 0 if cache is None else cache.n_seen
-        x = self.embedding(tokens)
-        if config.position == "learned":
-            x = x + self.position_embedding.weight[start : start + n]
-        elif config.position == "sinusoidal":
-            x = x + self.position_table[start : start + n]
-        if config.n_token_type:
-            types = self.token_type_embedding
-            x = x + (types.weight[0] if token_types is None else types(token_types))
-        x = self.embedding_norm(x)
-        rotary = None
-        if config.position == "rotary":
-            positions = torch.arange(start, start + n, device=x.device)
-            table = rotary_table(positions, d=config.d_head, theta=config.rope_theta)
-            work = torch.promote_types(x.dtype, torch.float32)  # rounded once, not in every layer
-            rotary = (table[0].to(work), table[1].to(work))
+        x = self.embed(tokens, token_types=token_types, start=start)
+        rotary = self.rotary(x, start=start)
         older = start if config.window is None else min(start, config.window - 1)
         allowed, patterns = attention_mask(config, x, n_k=older + n, real=mask, slopes=self.alibi_slopes), []
         merging = Merging(config, x) if config.n_merge else None

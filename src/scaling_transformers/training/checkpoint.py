@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,21 @@ class Checkpoint:
             },
         )
 
+    def require_same(self, settings: Mapping[str, Any]) -> None:
+        """Raise `ValueError` unless these settings, read from the file, are those of this run."""
+        if settings == self.settings:
+            return
+        names = [*settings, *(name for name in self.settings if name not in settings)]
+        differ = [
+            f"{name} was {settings.get(name)!r} and is {self.settings.get(name)!r}"
+            for name in names
+            if settings.get(name) != self.settings.get(name)
+        ]
+        raise ValueError(
+            f"checkpoint must be of the same run; in {self.path} {'; '.join(differ)}. Begin with "
+            "the same model and arguments, or take another file"
+        )
+
     def resume(
         self, model: Transformer, optimizer: torch.optim.Optimizer, generator: np.random.Generator
     ) -> list[float]:
@@ -67,17 +82,7 @@ class Checkpoint:
             raise ValueError(
                 f"checkpoint must be a file that a training run wrote; {self.path} is not"
             ) from error
-        if settings != self.settings:
-            names = [*settings, *(name for name in self.settings if name not in settings)]
-            differ = [
-                f"{name} was {settings.get(name)!r} and is {self.settings.get(name)!r}"
-                for name in names
-                if settings.get(name) != self.settings.get(name)
-            ]
-            raise ValueError(
-                f"checkpoint must be of the same run; in {self.path} {'; '.join(differ)}. Begin with "
-                "the same model and arguments, or take another file"
-            )
+        self.require_same(settings)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         generator.bit_generator.state = json.loads(state["generator"])

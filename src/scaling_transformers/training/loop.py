@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scaling_transformers.accounting import Mesh
 from scaling_transformers.attention.masks import require_count
-from scaling_transformers.model import Trace, Transformer
+from scaling_transformers.model import Transformer
 from scaling_transformers.training.checkpoint import Checkpoint
+from scaling_transformers.training.engine import Engine, OneProcess
 from scaling_transformers.training.language import SyntheticLanguage
-from scaling_transformers.training.loss import exit_loss, next_token_loss
 from scaling_transformers.training.parameterisation import parameter_groups
 
 SCHEDULES = ("cosine", "wsd")
 DTYPES = ("float32", "bfloat16")
-BETAS, MAX_NORM, WEIGHT_DECAY = (0.9, 0.95), 1.0, 0.1
+BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.1
 
 Text = NDArray[np.unsignedinteger[Any]] | SyntheticLanguage
 """What models are trained on: an array of tokens, or a language that goes on for ever."""
@@ -124,6 +125,7 @@ def train(
     progress: bool = False,
     auxiliary_weight: float = 0.01,
     every_exit: bool = False,
+    mesh: Mesh | None = None,
 ) -> list[float]:
     """Train in place on random cuts of a text; return the loss of every step, in nats per token.
 
@@ -163,6 +165,12 @@ def train(
         without it.
     every_exit : bool
         Train each block to be an exit: the loss, of which the losses returned are, is `exit_loss`.
+    mesh : Mesh, optional
+        Train on many devices, in each process that ``torchrun`` has started; see
+        `scaling_transformers.parallelism`. Every process gives the same model and arguments. ``batch`` is
+        that of all devices together; ``accumulate`` counts the parts in which each device's texts follow each
+        other (a pipeline's micro-batches); ``checkpoint`` is a folder, from which a run goes on under
+        any mesh. Afterwards each process's model holds that process's part of the weights.
 
     Raises
     ------
@@ -179,36 +187,43 @@ def train(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}; got {dtype!r}")
     rate_factor(0, n_step=n_step, schedule=schedule)
-    groups = weight_groups(model, learning_rate=learning_rate, transfer=transfer)
+    how: dict[str, Any] = {
+        "accumulate": accumulate,
+        "dtype": dtype,
+        "compile": compile,
+        "auxiliary_weight": auxiliary_weight,
+        "every_exit": every_exit,
+    }
+    settings: dict[str, Any] = {
+        "n_step": n_step,
+        "batch": batch,
+        "n": n,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "transfer": transfer,
+        "schedule": schedule,
+    }
+    saved: Checkpoint | None = None
+    if mesh is None:
+        if checkpoint is not None:
+            saved = Checkpoint.of(Path(checkpoint), model, text, sampler=sampler, **settings, **how)
+        engine: Engine = OneProcess(model, **how)
+    else:
+        from scaling_transformers.parallelism.checkpoint import MeshCheckpoint
+        from scaling_transformers.parallelism.engine import MeshEngine
+
+        MeshEngine.check(model, mesh, batch=batch, **how)
+        if checkpoint is not None:
+            rest = {name: value for name, value in how.items() if name != "accumulate"}
+            saved = MeshCheckpoint.of(Path(checkpoint), model, text, sampler=sampler, **settings, **rest)
+        engine = MeshEngine(model, mesh, batch=batch, n=n, **how)
+        model = engine.model
+    groups = engine.groups(weight_groups(model, learning_rate=learning_rate, transfer=transfer))
     rates = [group["lr"] for group in groups]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
-    generator, saved = np.random.default_rng(seed), None
-    losses: list[float] = []
-    if checkpoint is not None:
-        saved = Checkpoint.of(
-            Path(checkpoint),
-            model,
-            text,
-            sampler=sampler,
-            n_step=n_step,
-            batch=batch,
-            n=n,
-            learning_rate=learning_rate,
-            seed=seed,
-            transfer=transfer,
-            schedule=schedule,
-            accumulate=accumulate,
-            dtype=dtype,
-            compile=compile,
-            auxiliary_weight=auxiliary_weight,
-            every_exit=every_exit,
-        )
-        losses = saved.resume(model, optimizer, generator)
-    device = model.embedding.weight.device
-    loss_of = exit_loss if every_exit else next_token_loss
+    generator = np.random.default_rng(seed)
+    losses = [] if saved is None else saved.resume(model, optimizer, generator)
     model.train()  # one that halts must run all its steps
-    hidden = torch.compile(model.hidden) if compile else model.hidden
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
     steps: Any = range(len(losses), n_step)
     if progress:
         from tqdm import tqdm
@@ -220,17 +235,7 @@ def train(
             group["lr"] = rate * factor
         tokens, targets = sampler(text, batch=batch, n=n, generator=generator)
         optimizer.zero_grad()
-        loss: Any = 0
-        for part in zip(tokens.tensor_split(accumulate), targets.tensor_split(accumulate), strict=True):
-            x, y = (half.to(device, non_blocking=True) for half in part)
-            trace = Trace()
-            with autocast:
-                share = loss_of(model, x, y, hidden=hidden, trace=trace)
-                added = auxiliary_weight * sum(trace.losses, torch.zeros_like(share))
-            part_of_batch = len(x) / len(tokens)
-            ((share + added) * part_of_batch).backward()  # type: ignore[no-untyped-call]
-            loss = loss + share.detach() * part_of_batch
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
+        loss, norm = engine.clip(engine.backward(tokens, targets))
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not torch.isfinite(value):
                 raise FloatingPointError(

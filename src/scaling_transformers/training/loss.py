@@ -52,8 +52,10 @@ def next_token_loss(
     """
     states = _states(model, tokens, targets, hidden=hidden, trace=trace)
     if trace is None or trace.states is None or trace.probabilities is None:
-        return _mean_loss(model, states, targets)
-    return _mean_loss(model, torch.stack(trace.states), targets, shares=trace.probabilities.movedim(-1, 0))
+        return loss_of_states(model, states, targets)
+    return loss_of_states(
+        model, torch.stack(trace.states), targets, shares=trace.probabilities.movedim(-1, 0)
+    )
 
 
 def exit_loss(
@@ -79,7 +81,7 @@ def exit_loss(
     _states(model, tokens, targets, hidden=hidden, trace=trace)
     states = torch.stack(trace.states)
     shares = states.new_full(states.shape[:-1], 1 / len(states), dtype=_at_least_float32(states))
-    return _mean_loss(model, states, targets, shares=shares)
+    return loss_of_states(model, states, targets, shares=shares)
 
 
 def _states(
@@ -101,12 +103,16 @@ def _states(
     return states
 
 
-def _mean_loss(
+def loss_of_states(
     model: Transformer, states: Tensor, targets: Tensor, *, shares: Tensor | None = None
 ) -> Tensor:
-    """Mean over tokens of the loss of their states; of several states each, by their shares.
+    """Mean over tokens of the loss of their last hidden states; of several states each, by their shares.
 
-    ``states`` (..., batch, n, d_model), ``shares`` (..., batch, n).
+    Parameters
+    ----------
+    states : tensor, shape (..., batch, n, d_model)
+    targets : integer tensor, shape (batch, n)
+    shares : tensor, shape (..., batch, n), optional
     """
     x, device = states.flatten(0, -2), states.device.type
     if torch.is_autocast_enabled(device):

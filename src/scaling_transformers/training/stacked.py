@@ -19,9 +19,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
+from scaling_transformers.training.engine import MAX_NORM
 from scaling_transformers.training.loop import (
     BETAS,
-    MAX_NORM,
     Sampler,
     Text,
     rate_factor,

@@ -1,0 +1,74 @@
+"""One step's work between a batch and its gradients, on the device that holds the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from scaling_transformers.model import Trace, Transformer
+from scaling_transformers.training.loss import exit_loss, next_token_loss
+
+MAX_NORM = 1.0
+
+
+class Engine(Protocol):
+    """What the training loop asks of the devices; `scaling_transformers.parallelism` has one for many."""
+
+    model: Transformer
+
+    def backward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Add the gradients of a batch, each (batch, n), to the parameters; its loss."""
+
+    def groups(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The optimiser's groups, each of parameters that it can take together."""
+
+    def clip(self, loss: Tensor) -> tuple[Tensor, Tensor]:
+        """Shorten the gradient to a norm of `MAX_NORM` at most; the batch's loss, and the norm before."""
+
+
+class OneProcess:
+    """The whole model on one device, a batch in parts one after the other.
+
+    Parameters
+    ----------
+    accumulate, dtype, compile, auxiliary_weight, every_exit : as for `scaling_transformers.training.train`
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        *,
+        accumulate: int,
+        dtype: str,
+        compile: bool,
+        auxiliary_weight: float,
+        every_exit: bool,
+    ) -> None:
+        self.model, self.accumulate, self.auxiliary_weight = model, accumulate, auxiliary_weight
+        self.device = model.embedding.weight.device
+        self.loss_of: Callable[..., Tensor] = exit_loss if every_exit else next_token_loss
+        self.hidden = torch.compile(model.hidden) if compile else model.hidden
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
+
+    def backward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        loss: Any = 0
+        parts = zip(tokens.tensor_split(self.accumulate), targets.tensor_split(self.accumulate), strict=True)
+        for part in parts:
+            x, y = (half.to(self.device, non_blocking=True) for half in part)
+            trace = Trace()
+            with self.autocast:
+                share = self.loss_of(self.model, x, y, hidden=self.hidden, trace=trace)
+                added = self.auxiliary_weight * sum(trace.losses, torch.zeros_like(share))
+            part_of_batch = len(x) / len(tokens)
+            ((share + added) * part_of_batch).backward()  # type: ignore[no-untyped-call]
+            loss = loss + share.detach() * part_of_batch
+        return loss  # type: ignore[no-any-return]
+
+    def groups(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return groups
+
+    def clip(self, loss: Tensor) -> tuple[Tensor, Tensor]:
+        return loss, torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_NORM)
