@@ -121,7 +121,7 @@ def under_way_by_schedule(pipeline, place, m):
 @settings(deadline=None, derandomize=True, max_examples=40)
 def test_as_many_micro_batches_are_under_way_as_the_schedule_has(pipeline, m):
     config = SMALL.replace(n_layer=16)
-    step = make_step(config, Mesh(pipeline=pipeline), batch=m, seq_len=16, accumulate=m)
+    step = make_step(config, Mesh(pipeline=pipeline), batch=m, seq_len=16, accumulate=m, check=False)
     for place in range(pipeline):
         assert under_way(step, place) == under_way_by_schedule(pipeline, place, m)
 
