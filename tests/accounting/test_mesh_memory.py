@@ -93,7 +93,7 @@ def test_a_sharded_device_gathers_two_blocks_and_the_ends():
 
 @pytest.mark.parametrize("sequence_parallel", [False, True])
 def test_a_layer_is_the_formula_of_the_paper(sequence_parallel):
-    """Korthikanti et al. 2022, tables 2 and equation 4, without dropout's masks: 8 + 24 / t, or 32 / t."""
+    """Korthikanti et al. 2022, table 2, without dropout's masks: 8 + 24 / t, or 32 / t."""
     config = preset("gpt3-175b").replace(vocab_size=51200, n_layer=2)
     deeper = config.replace(n_layer=3)
     options = {"batch": 1, "seq_len": 2048, "sequence_parallel": sequence_parallel}
