@@ -1,4 +1,4 @@
-"""What footprints promise: figures worked out by hand or published, straight lines, and errors that explain."""
+"""What footprints promise: figures worked out by hand or published, straight lines, plain errors."""
 
 import subprocess
 import sys

@@ -150,7 +150,7 @@ def device_footprint(
     >>> round(day.energy_kwh, 2), round(day.co2e_kg, 2)
     (10.56, 4.22)
 
-    Source: Strubell et al. 2019, section 2, and Patterson et al. 2021, for energy and carbon; Luccioni et al.
+    Source: Strubell et al. 2019 and Patterson et al. 2021 for energy and carbon; Luccioni et al.
     2023 for the embodied share; Li et al. 2023 (Making AI less thirsty) for water on and off site.
     """
     hours = require_number(device_hours, name="device_hours", unit="hours")
@@ -336,7 +336,7 @@ def query_seconds(
     ValueError
         If a number is out of range or the model writes no text.
 
-    Source: `least_seconds` of the package ``accounting``.
+    Source: Williams, Waterman and Patterson 2009 (Roofline), by way of `least_seconds`.
     """
     from scaling_transformers.accounting import arithmetic_intensity, least_seconds  # NumPy only if asked for
 

@@ -75,11 +75,11 @@ def measured_energy(*, interval_seconds: float = 1.0) -> Iterator[MeasuredEnergy
     ModuleNotFoundError
         If codecarbon is not installed.
 
-    Examples
-    --------
-    >>> with measured_energy() as energy:  # doctest: +SKIP
-    ...     train(model, ...)
-    >>> energy.joules, energy.statements  # doctest: +SKIP
+    Around a run of the training loop::
+
+        with measured_energy() as energy:
+            train(...)
+        print(energy.joules, *energy.statements)
 
     Source: codecarbon, class ``OfflineEmissionsTracker``.
     """
