@@ -13,6 +13,7 @@ from scaling_transformers.footprint.estimate import (
     training_footprint,
 )
 from scaling_transformers.footprint.intervals import Estimate, with_interval
+from scaling_transformers.footprint.measure import MeasuredEnergy, measured_energy
 from scaling_transformers.footprint.operations import (
     ChipEnergy,
     Operation,
@@ -20,34 +21,60 @@ from scaling_transformers.footprint.operations import (
     operation_energy,
     operations,
 )
-from scaling_transformers.footprint.places import Grid, Household, grids, household, households
+from scaling_transformers.footprint.places import (
+    Grid,
+    Household,
+    grid,
+    grids,
+    household,
+    household_table,
+    households,
+)
 from scaling_transformers.footprint.rebound import Rebound, rebound
+from scaling_transformers.footprint.reported import (
+    Comparison,
+    Prediction,
+    TrainingEnergyRun,
+    compare_with_reported,
+    predicted_energy,
+    training_energy_runs,
+)
 from scaling_transformers.footprint.smallest import SmallestFootprint, smallest_footprint
 
 __all__ = [
     "ChipEnergy",
+    "Comparison",
     "Default",
     "Estimate",
     "Footprint",
     "Grid",
     "Household",
+    "MeasuredEnergy",
     "Operation",
+    "Prediction",
     "Rebound",
     "SmallestFootprint",
+    "TrainingEnergyRun",
     "break_even_days",
+    "compare_with_reported",
     "default",
     "defaults",
     "device_footprint",
+    "grid",
     "grids",
     "household",
+    "household_table",
     "households",
     "inference_footprint",
+    "measured_energy",
     "operation",
     "operation_energy",
     "operations",
+    "predicted_energy",
     "query_seconds",
     "rebound",
     "smallest_footprint",
+    "training_energy_runs",
     "training_footprint",
     "with_interval",
 ]

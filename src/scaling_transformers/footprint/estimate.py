@@ -356,9 +356,13 @@ def query_seconds(
 
 
 def break_even_days(*, training: Footprint, inference: Footprint, days: float) -> float:
-    """Days until use has taken as much energy as training, where ``inference`` is the footprint of ``days``."""
+    """Days until use has taken as much energy as training, if ``inference`` is the use of ``days`` days.
+
+    Raises `ValueError` if ``days`` is not positive, or nothing was used.
+    """
     length = require_number(days, name="days", above=True)
-    return length * training.energy_kwh / inference.energy_kwh
+    a_day = require_number(inference.energy_kwh, name="inference.energy_kwh", above=True) / length
+    return training.energy_kwh / a_day
 
 
 def resolve(accelerator: str | Accelerator) -> Accelerator:

@@ -50,9 +50,23 @@ def grids() -> tuple[Grid, ...]:
 
 def household(region: str) -> Household:
     """The latest figure of a region; `ValueError` if the table has none."""
-    rows = [row for row in household_table() if isinstance(region, str) and row.region == region]
+    rows = [row for row in household_table() if row.region == region]
     if not rows:
         raise unknown_name(region, [row.region for row in household_table()], what="a region")
+    return max(rows, key=lambda row: row.year)
+
+
+def grid(place: str) -> Grid:
+    """The latest figure of a place; `ValueError` if the table has none.
+
+    Examples
+    --------
+    >>> grid("France").g_co2e_per_kwh < grid("Poland").g_co2e_per_kwh
+    True
+    """
+    rows = [row for row in grids() if row.place == place]
+    if not rows:
+        raise unknown_name(place, [row.place for row in grids()], what="a place")
     return max(rows, key=lambda row: row.year)
 
 
@@ -70,6 +84,12 @@ def households(energy_kwh: float, *, region: str = "US") -> float:
     ------
     ValueError
         If the energy is negative or the table has no such region.
+
+    Examples
+    --------
+    >>> us, eu = (households(1_287_000, region=region) for region in ("US", "EU"))  # GPT-3
+    >>> f"{us:.0f} in the US, {eu:.0f} in the EU"
+    '119 in the US, 358 in the EU'
 
     Source: the column ``source`` of ``data/households.csv``.
     """
