@@ -36,6 +36,9 @@ class TrainingEnergyRun:
     basis : str
         What the reported energy rests on: ``"measured"`` power, the ``"rated"`` power of the board, or
         ``"modelled"``. Empty where no energy is reported.
+    counts : str
+        Whether that energy is of ``"boards"``, the accelerators alone, or of ``"systems"``, with memory,
+        network and processors beside them. Empty where no energy is reported.
     date : str
         Year and month.
     source, note : str
@@ -53,6 +56,7 @@ class TrainingEnergyRun:
     co2e_kg: float | None
     power_w: float | None
     basis: str
+    counts: str
     date: str
     source: str
     note: str
@@ -82,6 +86,7 @@ def training_energy_runs() -> tuple[TrainingEnergyRun, ...]:
             co2e_kg=number(row, "co2e_kg"),
             power_w=number(row, "power_w"),
             basis=row["basis"],
+            counts=row["counts"],
             date=row["date"],
             source=row["source"],
             note=row["note"],
