@@ -95,7 +95,8 @@ def _life(run: str, place: str, utilisation: float, pue: float, queries: float) 
         "megawatthours": [part.energy_kwh / 1000 for part in parts],
         "tonnes": tonnes,
         "summary": (
-            f"{run} on {chip} in {place}, utilisation {utilisation:.0%}, PUE {pue:g}, queries: {queries:,.0f}. "
+            f"{run} on {chip} in {place}, utilisation {utilisation:.0%}, PUE {pue:g}, "
+            f"queries: {queries:,.0f}. "
             f"{total}: as much electricity as {living[0][-1]:,.3g} US households use in a year, "
             f"or {living[1][-1]:,.3g} in the EU. Several households? In the US, "
             f"for {'the whole life' if queries else 'training alone'}: {verdict(living[0][-1])}."
