@@ -106,7 +106,8 @@ def three_digits(value):
     """As the drawing writes a number: three digits that count, ties go up, no zeros behind the point."""
     written = Decimal(repr(float(value)))  # JavaScript rounds the shortest decimal, too
     last = Decimal(1).scaleb(written.adjusted() - 2)
-    return f"{float(written.quantize(last, ROUND_HALF_UP)):,.10g}"
+    text = f"{written.quantize(last, ROUND_HALF_UP):,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def weights_are_drawn(seen, frame, explorer):
