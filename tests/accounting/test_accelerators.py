@@ -6,7 +6,7 @@ import pytest
 
 from scaling_transformers.accounting import accelerator, accelerators
 
-NAMES = ["V100", "A100", "H100", "H200", "B200", "TPU v4", "TPU v5e", "TPU v5p", "MI300X"]
+NAMES = ["V100", "A100", "H100", "H200", "B200", "TPU v3", "TPU v4", "TPU v5e", "TPU v5p", "MI300X"]
 
 
 def test_the_table_lists_the_accelerators_each_with_the_document_of_its_maker():

@@ -11,12 +11,18 @@ import pytest
 from ipywidgets.embed import embed_data
 from playwright.sync_api import expect
 
-from scaling_transformers.explorers import attention_explorer, budget_explorer, cost_explorer
+from scaling_transformers.explorers import (
+    attention_explorer,
+    budget_explorer,
+    cost_explorer,
+    footprint_explorer,
+)
 
 EXPLORERS = {
     "chapters/attention.html": attention_explorer,
     "chapters/complexity.html": cost_explorer,
     "chapters/power_laws.html": budget_explorer,
+    "chapters/sustainability.html": footprint_explorer,
 }
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
@@ -100,7 +106,8 @@ def three_digits(value):
     """As the drawing writes a number: three digits that count, ties go up, no zeros behind the point."""
     written = Decimal(repr(float(value)))  # JavaScript rounds the shortest decimal, too
     last = Decimal(1).scaleb(written.adjusted() - 2)
-    return f"{float(written.quantize(last, ROUND_HALF_UP)):,.10g}"
+    text = f"{written.quantize(last, ROUND_HALF_UP):,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def weights_are_drawn(seen, frame, explorer):
@@ -128,10 +135,19 @@ def splits_are_drawn(seen, frame, explorer):
     assert np.allclose(seen["dots"][:2], expected, atol=0.1)
 
 
+def footprints_are_noted(seen, frame, explorer):
+    noted = [
+        f"{three_digits(energy)} MWh, {three_digits(carbon)} t CO2e"
+        for energy, carbon in zip(frame["megawatthours"], frame["tonnes"], strict=True)
+    ]
+    assert seen["notes"] == noted + ["none", "training alone"][: 3 - len(noted)]
+
+
 DRAWN = {
     attention_explorer: weights_are_drawn,
     budget_explorer: splits_are_drawn,
     cost_explorer: costs_are_noted,
+    footprint_explorer: footprints_are_noted,
 }
 
 

@@ -1,6 +1,6 @@
 """What a model costs, from its config alone: parameters, operations, memory, traffic. No model is built."""
 
-from scaling_transformers.accounting.accelerators import Accelerator, accelerator, accelerators
+from scaling_transformers.accelerators import Accelerator, accelerator, accelerators
 from scaling_transformers.accounting.communication import (
     Collective,
     CollectiveBytes,

@@ -7,7 +7,7 @@ from functools import cache
 
 from scaling_transformers._names import unknown_name
 from scaling_transformers._tables import read_rows
-from scaling_transformers.accounting.accelerators import Accelerator, accelerator
+from scaling_transformers.accelerators import Accelerator, accelerator
 
 
 @dataclass(frozen=True)
