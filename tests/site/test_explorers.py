@@ -11,12 +11,18 @@ import pytest
 from ipywidgets.embed import embed_data
 from playwright.sync_api import expect
 
-from scaling_transformers.explorers import attention_explorer, budget_explorer, cost_explorer
+from scaling_transformers.explorers import (
+    attention_explorer,
+    budget_explorer,
+    cost_explorer,
+    thresholds_explorer,
+)
 
 EXPLORERS = {
     "chapters/attention.html": attention_explorer,
     "chapters/complexity.html": cost_explorer,
     "chapters/power_laws.html": budget_explorer,
+    "chapters/ethics.html": thresholds_explorer,
 }
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
@@ -128,10 +134,21 @@ def splits_are_drawn(seen, frame, explorer):
     assert np.allclose(seen["dots"][:2], expected, atol=0.1)
 
 
+def plans_are_drawn(seen, frame, explorer):
+    """A run ten times as large stands a ninth of 316 to the right, ten times the dollars a tenth."""
+    expected = [
+        14 + 316 * np.log10(frame["operations"][1] / 1e19) / 9,
+        14 + 316 * np.log10(frame["cost"][1] / 1e2) / 10,
+    ]
+    assert np.allclose([x for x, _ in seen["dots"]], expected, atol=0.1)
+    assert seen["notes"] == [f"chance to be above: {frame['chance']}"]
+
+
 DRAWN = {
     attention_explorer: weights_are_drawn,
     budget_explorer: splits_are_drawn,
     cost_explorer: costs_are_noted,
+    thresholds_explorer: plans_are_drawn,
 }
 
 
