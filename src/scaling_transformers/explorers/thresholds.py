@@ -75,7 +75,7 @@ def _plan(size: float, tokens: float, factor: float, threshold: float) -> dict[s
 def thresholds_explorer() -> Explorer:
     """Choose a size, tokens, how well the FLOPs are known and a threshold; see the chance and the cost."""
     return Explorer(
-        title="The compute threshold and the purse sort the same runs differently",
+        title="How surely is a run above the threshold, and who could pay for it?",
         controls=[
             Control("size", "Parameters", SIZES, unit=" billion", initial=400),
             Control("tokens", "Tokens", TOKENS, unit=" trillion", initial=15.0),
