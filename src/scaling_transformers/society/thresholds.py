@@ -173,8 +173,8 @@ def convention_factor(runs: Iterable[TrainingRun], *, since: float = 2020.0, lev
     runs : iterable of TrainingRun
         Those without both figures are passed over.
     since : float
-        First year counted. The two of 2017 in the book's table report a rate times hours for a model of two
-        stacks, and differ by far more.
+        First year counted. The two of 2017 in the book's table report a rate times hours, for a model of two
+        stacks.
 
     Raises
     ------
