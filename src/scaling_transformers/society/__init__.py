@@ -1,4 +1,8 @@
-"""Consequences for people: what a model's makers say of it, what the law asks of it, who can afford it."""
+"""Consequences for people: bias, what a model's makers say of it, what the law asks, who can afford it.
+
+Nothing here imports torch; what reads or trains a model is imported by its own name: `language_bias`,
+`mitigation`, `bias_runs`.
+"""
 
 from scaling_transformers.society.affordability import (
     FRONTIER_COST_GROWTH,
@@ -19,6 +23,7 @@ from scaling_transformers.society.affordability import (
     utilisation_of,
     years_until,
 )
+from scaling_transformers.society.association import Association, effect_size, permutation_test, weat
 from scaling_transformers.society.cards import (
     Card,
     Line,
@@ -29,6 +34,8 @@ from scaling_transformers.society.cards import (
     hub_card,
     model_card,
 )
+from scaling_transformers.society.estimates import Estimate, bootstrap_mean
+from scaling_transformers.society.planted import PlantedLanguage, planted_language
 from scaling_transformers.society.spread import Interval, Spread, interval_of
 from scaling_transformers.society.thresholds import (
     ALGORITHMIC_HALVING,
@@ -55,15 +62,19 @@ __all__ = [
     "PRICE_HALVING_ALL",
     "STATED_INTERVALS",
     "UTILISATION",
+    "Association",
     "Budget",
     "Card",
+    "Estimate",
     "Interval",
     "Line",
     "Measurement",
+    "PlantedLanguage",
     "Price",
     "Spread",
     "Threshold",
     "accelerator_hours",
+    "bootstrap_mean",
     "budget",
     "budgets",
     "card_facts",
@@ -73,6 +84,7 @@ __all__ = [
     "crosses",
     "datasheet",
     "datasheet_facts",
+    "effect_size",
     "flops_of",
     "gini",
     "gini_interval",
@@ -80,12 +92,15 @@ __all__ = [
     "interval_of",
     "lorenz",
     "model_card",
+    "permutation_test",
     "planned_flops",
+    "planted_language",
     "price_of",
     "prices",
     "threshold",
     "thresholds",
     "utilisation_of",
+    "weat",
     "years_to_reach",
     "years_until",
 ]
