@@ -25,7 +25,7 @@ from scaling_transformers.training.loop import MAX_NORM, rate_factor, weight_gro
 def augment(sentences: ArrayLike, *, swap: ArrayLike) -> NDArray[np.uint8]:
     """The sentences, and each of them again with the groups swapped; shape (2 n, length).
 
-    Source: Lu et al. 2020, counterfactual data augmentation.
+    Source: Lu et al. 2018 (counterfactual data augmentation).
     """
     sentences, swap = np.asarray(sentences, np.uint8), np.asarray(swap, np.uint8)
     return np.concatenate([sentences, swap[sentences]])
