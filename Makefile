@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SITE := _build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab notebooks test check bench clean small-models sweep
+.PHONY: help book serve lab notebooks test check bench clean small-models sweep bias
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ small-models: $(VENV)/.ready ## train again the models whose heads the chapter o
 
 sweep: $(VENV)/.ready ## train what is missing of the runs that the chapters on power laws and sparsity fit
 	$(BIN)/python -m scaling_transformers.training.runs
+
+bias: $(VENV)/.ready ## train again the models that the chapter on ethics measures for bias
+	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.society.bias_runs
 
 clean: ## remove the site, the caches and the environment
 	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

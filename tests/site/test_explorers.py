@@ -16,6 +16,7 @@ from scaling_transformers.explorers import (
     budget_explorer,
     cost_explorer,
     footprint_explorer,
+    thresholds_explorer,
 )
 
 EXPLORERS = {
@@ -23,6 +24,7 @@ EXPLORERS = {
     "chapters/complexity.html": cost_explorer,
     "chapters/power_laws.html": budget_explorer,
     "chapters/sustainability.html": footprint_explorer,
+    "chapters/ethics.html": thresholds_explorer,
 }
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
@@ -143,11 +145,22 @@ def footprints_are_noted(seen, frame, explorer):
     assert seen["notes"] == noted + ["none", "training alone"][: 3 - len(noted)]
 
 
+def plans_are_drawn(seen, frame, explorer):
+    """A run ten times as large stands a ninth of 316 to the right, ten times the dollars a tenth."""
+    expected = [
+        14 + 316 * np.log10(frame["operations"][1] / 1e19) / 9,
+        14 + 316 * np.log10(frame["cost"][1] / 1e2) / 10,
+    ]
+    assert np.allclose([x for x, _ in seen["dots"]], expected, atol=0.1)
+    assert seen["notes"] == [f"chance to be above: {frame['chance']}"]
+
+
 DRAWN = {
     attention_explorer: weights_are_drawn,
     budget_explorer: splits_are_drawn,
     cost_explorer: costs_are_noted,
     footprint_explorer: footprints_are_noted,
+    thresholds_explorer: plans_are_drawn,
 }
 
 
