@@ -19,7 +19,8 @@ from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
 from scaling_transformers.society.language_bias import log_probability
 from scaling_transformers.society.planted import columns
-from scaling_transformers.training.loop import MAX_NORM, rate_factor, weight_groups
+from scaling_transformers.training.engine import MAX_NORM
+from scaling_transformers.training.loop import rate_factor, weight_groups
 
 
 def augment(sentences: ArrayLike, *, swap: ArrayLike) -> NDArray[np.uint8]:
