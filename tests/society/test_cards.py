@@ -115,10 +115,10 @@ def test_an_entry_taken_out_of_the_record_is_missing_from_the_card_and_from_nowh
 
 @pytest.mark.parametrize("gap", [float("nan"), np.float32("nan"), "", " ", None])
 def test_a_gap_in_the_table_of_runs_is_not_known(made, gap):
-    line = lines_of(model_card("best", **{**made, "run": {**made["run"], "learning_rate": gap}}))[
-        "Learning rate"
-    ]
-    assert line.value is None and "learning_rate" in line.reason
+    run = {**made["run"], "learning_rate": gap}
+    line = lines_of(model_card("best", **{**made, "run": run}))["Learning rate"]
+    assert line.value is None
+    assert "learning_rate" in line.reason
 
 
 def test_facts_are_those_that_only_an_author_can_state(made):
