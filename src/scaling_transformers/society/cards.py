@@ -337,7 +337,7 @@ def _fill(title: str, form: Mapping[str, Mapping[str, str]], known: Mapping[str,
 
 
 def _entries(source: str, mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """What a mapping says; an empty text and a number that is not one, which tables have for a gap, are none."""
+    """What a mapping says. Of a gap in a table, an empty text or NaN, it says nothing."""
     return {f"{source}.{key}": value for key, value in mapping.items() if not _is_gap(value)}
 
 
