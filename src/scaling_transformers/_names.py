@@ -1,8 +1,27 @@
-"""What to say of a name that a table does not have."""
+"""Rows by their names, and what to say of a name that a table does not have."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+
+class Named(Protocol):
+    """A row of a table."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=Named)
+
+
+def by_name(rows: Sequence[Row], name: object, *, what: str) -> Row:
+    """The row of that name, in capitals or not; a `ValueError` that names the near ones if there is none."""
+    for row in rows:
+        if isinstance(name, str) and row.name.lower() == name.lower():
+            return row
+    raise unknown_name(name, [row.name for row in rows], what=what)
 
 
 def unknown_name(name: object, names: Iterable[str], *, what: str) -> ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from scaling_transformers._names import unknown_name
+from scaling_transformers._names import by_name
 from scaling_transformers._tables import read_rows
 
 
@@ -64,10 +64,7 @@ def accelerator(name: str) -> Accelerator:
 
     Source: the column ``source`` of ``data/accelerators.csv``, row by row.
     """
-    for known in accelerators():
-        if isinstance(name, str) and known.name.lower() == name.lower():
-            return known
-    raise unknown_name(name, [known.name for known in accelerators()], what="an accelerator")
+    return by_name(accelerators(), name, what="an accelerator")
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from scaling_transformers._names import unknown_name
+from scaling_transformers._names import by_name
 from scaling_transformers._tables import read_rows
 from scaling_transformers.accelerators import Accelerator, accelerator
 
@@ -81,10 +81,7 @@ def network(name: str) -> Network:
 
     Source: the column ``source`` of ``data/networks.csv``, row by row.
     """
-    for known in networks():
-        if isinstance(name, str) and known.name.lower() == name.lower():
-            return known
-    raise unknown_name(name, [known.name for known in networks()], what="a network")
+    return by_name(networks(), name, what="a network")
 
 
 @cache
@@ -122,10 +119,7 @@ def cluster(name: str) -> Cluster:
 
     Source: the column ``source`` of ``data/clusters.csv``, row by row.
     """
-    for known in clusters():
-        if isinstance(name, str) and known.name.lower() == name.lower():
-            return known
-    raise unknown_name(name, [known.name for known in clusters()], what="a cluster")
+    return by_name(clusters(), name, what="a cluster")
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from scaling_transformers._names import unknown_name
+from scaling_transformers._names import by_name
 from scaling_transformers._tables import read_rows
 
 
@@ -65,7 +65,4 @@ def default(name: str) -> Default:
 
     Source: the column ``source`` of ``data/footprint_defaults.csv``, row by row.
     """
-    for known in defaults():
-        if known.name == name:
-            return known
-    raise unknown_name(name, [known.name for known in defaults()], what="an assumption")
+    return by_name(defaults(), name, what="an assumption")

@@ -126,9 +126,7 @@ class MeshEngine:
         self.expert_parameters: set[nn.Parameter] = set()
         if self.sparse is not None:
             share_experts(blocks, devices=self.sparse["expert"])
-            self.expert_parameters = {
-                p for block in blocks for p in cast(Any, block).feed_forward.experts.parameters()
-            }
+            self._mark_experts(blocks)
         if mesh.tensor > 1:
             split_matrices(model, blocks, dense=self.dense["tensor"])
             self._mark_experts(blocks)
@@ -151,9 +149,8 @@ class MeshEngine:
         x, y = (whole.tensor_split(self.mesh.n_batch)[here].to(self.device) for whole in (tokens, targets))
         with self.autocast(), loss_parallel() if self.mesh.tensor > 1 else nullcontext():
             loss = self._one_by_one(x, y) if self.schedule is None else self._through_the_pipeline(x, y)
-        for (
-            parameter
-        ) in self.expert_parameters:  # heard from all devices that share them: a mean, as elsewhere
+        # Experts have heard from all devices that share them; a mean is wanted, as elsewhere.
+        for parameter in self.expert_parameters:
             _local(parameter.grad).div_(self.mesh.expert)
         for parameter in self.copies:  # torch may leave on each device the whole gradient of a part
             gradient = parameter.grad
@@ -226,9 +223,8 @@ class MeshEngine:
             if self.sparse is not None and mesh.data * mesh.shard > 1:
                 for expert in cast(Any, block).feed_forward.experts.children():
                     fully_shard(expert, mesh=self.sparse["data", "shard"], **options)
-            ignored = self.expert_parameters if self.sparse is not None else None
-            fully_shard(block, mesh=devices, ignored_params=ignored, **options)
-        fully_shard(part, mesh=devices, ignored_params=self.expert_parameters or None)
+            fully_shard(block, mesh=devices, ignored_params=self.expert_parameters, **options)
+        fully_shard(part, mesh=devices, ignored_params=self.expert_parameters)
         return part
 
     def _schedule(self, parts: list[Stage], batch: int, n: int) -> Any:

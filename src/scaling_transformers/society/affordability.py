@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from scaling_transformers._names import unknown_name
+from scaling_transformers._names import by_name
 from scaling_transformers._tables import read_rows
 from scaling_transformers.society.spread import (
     Interval,
@@ -115,10 +115,7 @@ def budget(name: str) -> Budget:
     >>> budget("Meta capital spending").kind
     'a firm'
     """
-    for known in budgets():
-        if isinstance(name, str) and known.name.lower() == name.lower():
-            return known
-    raise unknown_name(name, [known.name for known in budgets()], what="a budget")
+    return by_name(budgets(), name, what="a budget")
 
 
 def price_of(accelerator: str) -> Spread:

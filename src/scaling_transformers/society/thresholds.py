@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from scaling_transformers._names import unknown_name
+from scaling_transformers._names import by_name
 from scaling_transformers._tables import read_rows
 from scaling_transformers.society.spread import Spread, require_level, require_positive
 
@@ -81,10 +81,7 @@ def threshold(name: str) -> Threshold:
     >>> threshold("EU systemic risk").flops
     1e+25
     """
-    for known in thresholds():
-        if isinstance(name, str) and known.name.lower() == name.lower():
-            return known
-    raise unknown_name(name, [known.name for known in thresholds()], what="a threshold")
+    return by_name(thresholds(), name, what="a threshold")
 
 
 def crosses(
