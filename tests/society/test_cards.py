@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from scaling_transformers.config import TransformerConfig
@@ -110,6 +111,14 @@ def test_an_entry_taken_out_of_the_record_is_missing_from_the_card_and_from_nowh
     changed = [b for a, b in zip(whole.lines, less.lines, strict=True) if a != b]
     assert [line.value for line in changed] == [None]
     assert f"`{key}`" in changed[0].text
+
+
+@pytest.mark.parametrize("gap", [float("nan"), np.float32("nan"), "", " ", None])
+def test_a_gap_in_the_table_of_runs_is_not_known(made, gap):
+    run = {**made["run"], "learning_rate": gap}
+    line = lines_of(model_card("best", **{**made, "run": run}))["Learning rate"]
+    assert line.value is None
+    assert "learning_rate" in line.reason
 
 
 def test_facts_are_those_that_only_an_author_can_state(made):

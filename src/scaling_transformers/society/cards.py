@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from scaling_transformers._names import unknown_name
@@ -336,7 +337,12 @@ def _fill(title: str, form: Mapping[str, Mapping[str, str]], known: Mapping[str,
 
 
 def _entries(source: str, mapping: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{source}.{key}": value for key, value in mapping.items()}
+    """What a mapping says. Of a gap in a table, an empty text or NaN, it says nothing."""
+    return {f"{source}.{key}": value for key, value in mapping.items() if not _is_gap(value)}
+
+
+def _is_gap(value: Any) -> bool:
+    return (isinstance(value, str) and not value.strip()) or (isinstance(value, Real) and value != value)
 
 
 def _stated(facts: Mapping[str, str], form: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

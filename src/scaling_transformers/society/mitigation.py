@@ -148,7 +148,7 @@ def project_states(model: Transformer, *, direction: ArrayLike) -> Transformer:
     The matrix that reads the states loses that part of its rows, and is no longer tied to the embedding.
     Nothing else of the model changes.
 
-    Source: Ravfogel et al. 2020, one step of their projection.
+    Source: Ravfogel et al. 2020, one step of their projection; they find the direction by a classifier.
     """
     copy = deepcopy(model)
     rows = copy.unembedding.weight.detach()
