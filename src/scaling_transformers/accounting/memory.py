@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 from scaling_transformers.accounting._inputs import (
     Config,
@@ -152,18 +153,8 @@ def training_memory(
     n_params = count_parameters(config).total
     shape = result_shape(config, batch=batch, seq_len=n)
     config = config.as_floats() if isinstance(config, ConfigArray) else config
-    d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
-    # of a token in a layer: both norms' inputs and outputs, queries and heads, keys and values, hidden layer
-    vectors: Number = 4 * d + 2 * d_query + 2 * d_key
-    n_expert = experts_a_token(config)
-    vectors += n_expert * _N_HIDDEN[config.activation] * config.d_ff
-    # and what each of several experts reads and writes, and the router's probabilities
-    vectors += (config.n_expert > 1) * (n_expert * 2 * d + config.n_expert)
-    layer = n * (element * vectors + 2 * d * dropout)
-    if checkpointing == "none":  # attention weights, and with dropout what is left of them, and the mask
-        layer += n * n * config.n_head * (element + dropout * (element + 1))
-    if checkpointing == "full":
-        layer = n * element * d
+    d = config.d_model
+    layer = kept_of_a_layer(config, n, element=element, checkpointing=checkpointing, dropout=dropout)
     one_norm_more = config.norm_placement == "pre" or config.kind == "encoder"
     ends = n * (element * d * (1 + one_norm_more) + 4 * config.vocab_size + d * dropout)
     ends += 2 * element * d * config.pooler  # the first token, before and after
@@ -173,6 +164,37 @@ def training_memory(
         optimizer=result(ceil(state * n_params), shape),
         activations=result(ceil(batch * (config.n_layer * layer + ends)), shape),
     )
+
+
+def kept_of_a_layer(
+    config: Config,
+    n: Number,
+    *,
+    element: float,
+    checkpointing: str,
+    dropout: bool = False,
+    tensor: Number = 1,
+    sequence: Number = 1,
+) -> Any:
+    """Bytes of a layer's activations that stand for the backward pass, of one text of ``n`` tokens.
+
+    Of a layer split among ``tensor`` devices, each of which has its heads and hidden units; vectors of the
+    residual stream's width are whole on each, or split among ``sequence`` of them.
+    """
+    d, d_query, d_key = config.d_model, config.n_head * config.d_head, config.n_kv_head * config.d_head
+    if checkpointing == "full":
+        return n * element * d / sequence
+    # of a token: both norms' inputs and outputs, queries and heads, keys and values, hidden layer
+    whole: Number = 4 * d
+    split: Number = 2 * d_query + 2 * d_key
+    n_expert = experts_a_token(config)
+    split += n_expert * _N_HIDDEN[config.activation] * config.d_ff
+    # and what each of several experts reads and writes, and the router's probabilities
+    whole += (config.n_expert > 1) * (n_expert * 2 * d + config.n_expert)
+    layer = n * ((element * whole + 2 * d * dropout) / sequence + element * split / tensor)
+    if checkpointing == "none":  # attention weights, and with dropout what is left of them, and the mask
+        layer += n * n * config.n_head * (element + dropout * (element + 1)) / tensor
+    return layer
 
 
 def latent_cache_bytes(
