@@ -191,6 +191,10 @@ def _problems(
         f"{n_micro} parts one after the other); got {batch}",
     )
     yield (
+        n_micro >= mesh.pipeline,
+        f"accumulate must be at least pipeline={mesh.pipeline}, so that all stages have work; got {n_micro}",
+    )
+    yield (
         (mesh.chunks == 1) | (n_micro % mesh.pipeline == 0),
         f"accumulate must be a multiple of pipeline={mesh.pipeline} with chunks above 1; got {n_micro}",
     )

@@ -53,8 +53,8 @@ class Trace:
         rest. In training all ``n_layer`` run.
     """
 
-    # No dataclass: torch's sharding engine copies those on their way into a block, and what is added to a copy
-    # is lost.
+    # No dataclass: torch's sharding engine copies those on their way into a block, and what a copy is told is
+    # lost.
     def __init__(self, *, states: list[Tensor] | None = None) -> None:
         self.losses: list[Tensor] = []
         self.routing: list[Routing] = []

@@ -26,6 +26,7 @@ _KINDS = {
     "broadcast_": ("broadcast", "first"),
     "broadcast": ("broadcast", "first"),
     "scatter_": ("scatter", "largest"),
+    "gather_": ("gather", "largest"),
     "send": ("send", "first"),
     "recv_": ("receive", "first"),
 }
@@ -107,7 +108,7 @@ def _group(leaf: Any) -> Any:
     """The process group that an argument is or names, if any."""
     if isinstance(leaf, str):
         try:
-            return dist.distributed_c10d._resolve_process_group(leaf)  # type: ignore[attr-defined]
+            return dist.distributed_c10d._resolve_process_group(leaf)  # type: ignore[attr-defined, arg-type]
         except (ValueError, LookupError, RuntimeError):
             return None
     if isinstance(leaf, dist.ProcessGroup):
