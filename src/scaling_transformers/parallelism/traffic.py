@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -72,6 +73,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps.append([])
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(issubclass(kind, DTensor) for kind in types):
+            return NotImplemented  # its own dispatch comes first, and shows us the collectives it is made of
         if function.namespace in ("c10d", "_c10d_functional"):
             self._note(function.__name__.split(".")[0], args, kwargs or {})
         return function(*args, **(kwargs or {}))
