@@ -11,12 +11,13 @@ import pytest
 from ipywidgets.embed import embed_data
 from playwright.sync_api import expect
 
-from scaling_transformers.explorers import attention_explorer, budget_explorer, cost_explorer
+from scaling_transformers.explorers import attention_explorer, budget_explorer, cost_explorer, mesh_explorer
 
 EXPLORERS = {
     "chapters/attention.html": attention_explorer,
     "chapters/complexity.html": cost_explorer,
     "chapters/power_laws.html": budget_explorer,
+    "chapters/parallelism.html": mesh_explorer,
 }
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
@@ -128,10 +129,26 @@ def splits_are_drawn(seen, frame, explorer):
     assert np.allclose(seen["dots"][:2], expected, atol=0.1)
 
 
+def parts_are_drawn(seen, frame, explorer):
+    """Seconds fill the first scale, of 210; gigabytes stand on the second, up to twice an H100."""
+    seconds, held = sum(frame["seconds"]), sum(frame["gigabytes"])
+    if not seconds:
+        assert seen["notes"] == ["no such mesh"] * 2
+        return
+    assert seen["notes"] == [
+        f"{three_digits(seconds)} s{'' if frame['fits'] else ', if it fitted'}",
+        f"{three_digits(held)} GB: {'fits' if frame['fits'] else 'does not fit'}",
+    ]
+    assert np.allclose(seen["bars"][:3], 210 * np.array(frame["seconds"]) / seconds, atol=0.01)
+    ends = np.minimum(np.cumsum([0, *frame["gigabytes"]]), 2 * explorer.fixed["limit"])
+    assert np.allclose(seen["bars"][3:], 210 * np.diff(ends) / (2 * explorer.fixed["limit"]), atol=0.01)
+
+
 DRAWN = {
     attention_explorer: weights_are_drawn,
     budget_explorer: splits_are_drawn,
     cost_explorer: costs_are_noted,
+    mesh_explorer: parts_are_drawn,
 }
 
 

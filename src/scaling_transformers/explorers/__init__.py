@@ -4,5 +4,6 @@ from scaling_transformers.explorers.attention import attention_explorer
 from scaling_transformers.explorers.base import Control, Explorer
 from scaling_transformers.explorers.budget import budget_explorer
 from scaling_transformers.explorers.cost import cost_explorer
+from scaling_transformers.explorers.mesh import mesh_explorer
 
-__all__ = ["Control", "Explorer", "attention_explorer", "budget_explorer", "cost_explorer"]
+__all__ = ["Control", "Explorer", "attention_explorer", "budget_explorer", "cost_explorer", "mesh_explorer"]
