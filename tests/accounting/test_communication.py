@@ -134,7 +134,7 @@ def test_a_pipeline_gathers_once_a_step():
 
 @pytest.mark.parametrize("sharding", ["gradients", "optimizer"])
 def test_split_states_move_as_much_as_whole_copies(sharding):
-    """Rajbhandari et al. 2020 (ZeRO), section 7.1: a reduce-scatter and an all-gather are an all-reduce."""
+    """Rajbhandari et al. 2020 (ZeRO), section 7: a reduce-scatter and an all-gather are an all-reduce."""
     split = moved(SMALL, Mesh(shard=4), accumulate=2, sharding=sharding)
     whole = moved(SMALL, Mesh(data=4), accumulate=2)
     assert split.wire == whole.wire

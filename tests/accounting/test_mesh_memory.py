@@ -93,7 +93,7 @@ def test_a_sharded_device_gathers_two_blocks_and_the_ends():
 
 @pytest.mark.parametrize("sequence_parallel", [False, True])
 def test_a_layer_is_the_formula_of_the_paper(sequence_parallel):
-    """Korthikanti et al. 2022, tables 2 and equation 4, without dropout's masks: 8 + 24 / t, or 32 / t."""
+    """Korthikanti et al. 2022, table 2, without dropout's masks: 8 + 24 / t, or 32 / t."""
     config = preset("gpt3-175b").replace(vocab_size=51200, n_layer=2)
     deeper = config.replace(n_layer=3)
     options = {"batch": 1, "seq_len": 2048, "sequence_parallel": sequence_parallel}
@@ -121,7 +121,7 @@ def under_way_by_schedule(pipeline, place, m):
 @settings(deadline=None, derandomize=True, max_examples=40)
 def test_as_many_micro_batches_are_under_way_as_the_schedule_has(pipeline, m):
     config = SMALL.replace(n_layer=16)
-    step = make_step(config, Mesh(pipeline=pipeline), batch=m, seq_len=16, accumulate=m)
+    step = make_step(config, Mesh(pipeline=pipeline), batch=m, seq_len=16, accumulate=m, check=False)
     for place in range(pipeline):
         assert under_way(step, place) == under_way_by_schedule(pipeline, place, m)
 

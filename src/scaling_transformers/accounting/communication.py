@@ -345,6 +345,8 @@ def collective_seconds(moved: CollectiveBytes, mesh: Mesh, cluster: Cluster) -> 
     - In an all-to-all each device sends to all others, its part that leaves the node through its own port.
     - A stage of a pipeline sends through each device's own port.
 
+    Networks are taken at their full rate, which real collectives come near only with much to send.
+
     Parameters
     ----------
     moved : CollectiveBytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,10 @@ def load_weights(model: Transformer, path: str | Path) -> Transformer:
     if folder is None:
         raise ValueError(f"path must be a folder in which a run has written a step; {path} has none")
     state = {"model": get_model_state_dict(model)}
-    load(state, checkpoint_id=folder, no_dist=True)
+    with warnings.catch_warnings(
+        action="ignore", category=UserWarning
+    ):  # that there is one process, as meant
+        load(state, checkpoint_id=folder, no_dist=True)
     set_model_state_dict(model, state["model"])
     return model
 

@@ -322,5 +322,14 @@ def start_process() -> torch.device:
     if kind == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=timedelta(seconds=TIMEOUT_S))
+        # torchrun keeps one store for all its restarts, in which the addresses of processes that died still are.
+        store, rank, world = next(dist.rendezvous("env://", timeout=timedelta(seconds=TIMEOUT_S)))
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        dist.init_process_group(
+            "nccl" if kind == "cuda" else "gloo",
+            store=dist.PrefixStore(f"attempt-{attempt}", store),
+            rank=rank,
+            world_size=world,
+            timeout=timedelta(seconds=TIMEOUT_S),
+        )
     return device

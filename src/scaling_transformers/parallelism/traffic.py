@@ -73,8 +73,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps.append([])
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if any(issubclass(kind, DTensor) for kind in types):
-            return NotImplemented  # its own dispatch comes first, and shows us the collectives it is made of
+        if any(kind is DTensor for kind in types):
+            return (
+                NotImplemented  # it first takes itself apart, among others into collectives, which come here
+            )
         if function.namespace in ("c10d", "_c10d_functional"):
             self._note(function.__name__.split(".")[0], args, kwargs or {})
         return function(*args, **(kwargs or {}))
