@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleInterleaved1F1B
@@ -322,12 +323,12 @@ def start_process() -> torch.device:
     if kind == "cuda":
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        # torchrun keeps one store for all its restarts, in which the addresses of processes that died still are.
-        store, rank, world = next(dist.rendezvous("env://", timeout=timedelta(seconds=TIMEOUT_S)))
+        # torchrun keeps one store for all its restarts, with the addresses of processes that are gone.
+        store, rank, world = next(rendezvous("env://", timeout=timedelta(seconds=TIMEOUT_S)))
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         dist.init_process_group(
             "nccl" if kind == "cuda" else "gloo",
-            store=dist.PrefixStore(f"attempt-{attempt}", store),
+            store=PrefixStore(f"attempt-{attempt}", store),
             rank=rank,
             world_size=world,
             timeout=timedelta(seconds=TIMEOUT_S),
