@@ -6,11 +6,11 @@ const TINTS = ["blue", "orange", "grey", "purple", "green"];
 const plain = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
 
 function rows({ name, names, values, most, unit, limit, total, ok }) {
-  const [left, full, step] = [112, 210, 34];
-  const bottom = step * names.length;
+  const [left, full, step] = [122, 210, 34];
+  const bottom = step * 5; // of both, so that they stand side by side
   const at = (value) => left + (full * Math.min(value, most)) / most;
   const spoken = names.map((row, i) => `${row} ${plain(values[i])} ${unit}`).join(", ");
-  const root = svg("svg", { viewBox: `0 -40 380 ${bottom + 76}`, role: "img", "aria-label": `${name}: ${spoken}` },
+  const root = svg("svg", { viewBox: `0 -40 390 ${bottom + 80}`, role: "img", "aria-label": `${name}: ${spoken}` },
     svg("text", { x: left, y: -22, class: "note" }, `${name} (${unit})`));
   let start = 0;
   names.forEach((row, i) => {
@@ -26,7 +26,7 @@ function rows({ name, names, values, most, unit, limit, total, ok }) {
       svg("path", { d: `M${at(limit)},-8V${bottom}`, stroke: "currentColor", "stroke-dasharray": "5 4" }),
       svg("text", { x: at(limit), y: bottom + 16, "text-anchor": "middle", class: "note" }, `one H100: ${plain(limit)}`));
   }
-  root.append(svg("text", { x: left, y: bottom + 34, class: "strong" }, total));
+  root.append(svg("text", { x: left, y: bottom + 36, class: "strong" }, total));
   return root;
 }
 

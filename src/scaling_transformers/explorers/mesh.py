@@ -85,7 +85,7 @@ def mesh_explorer() -> Explorer:
         controls=[
             Control("model", "Model", tuple(MODELS), initial="Llama 2 70B"),
             Control("n_device", "Devices", DEVICES, initial=512),
-            Control("tensor", "Tensor", TENSOR, initial=8),
+            Control("tensor", "Tensor", TENSOR, initial=4),
             Control("pipeline", "Pipeline", PIPELINE, initial=1),
             Control("copies", "The rest is", COPIES, initial="sharded"),
             Control("batch", "Texts a step", BATCHES, initial=1024),
