@@ -16,6 +16,7 @@ from scaling_transformers.explorers import (
     budget_explorer,
     cost_explorer,
     footprint_explorer,
+    mesh_explorer,
     thresholds_explorer,
 )
 
@@ -25,6 +26,7 @@ EXPLORERS = {
     "chapters/power_laws.html": budget_explorer,
     "chapters/sustainability.html": footprint_explorer,
     "chapters/ethics.html": thresholds_explorer,
+    "chapters/parallelism.html": mesh_explorer,
 }
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
@@ -155,12 +157,28 @@ def plans_are_drawn(seen, frame, explorer):
     assert seen["notes"] == [f"chance to be above: {frame['chance']}"]
 
 
+def parts_are_drawn(seen, frame, explorer):
+    """Seconds fill the first scale, of 210; gigabytes stand on the second, up to twice an H100."""
+    seconds, held = sum(frame["seconds"]), sum(frame["gigabytes"])
+    if not seconds:
+        assert seen["notes"] == ["no such mesh"] * 2
+        return
+    assert seen["notes"] == [
+        f"{three_digits(seconds)} s{'' if frame['fits'] else ', if it fitted'}",
+        f"{three_digits(held)} GB: {'fits' if frame['fits'] else 'does not fit'}",
+    ]
+    assert np.allclose(seen["bars"][:3], 210 * np.array(frame["seconds"]) / seconds, atol=0.01)
+    ends = np.minimum(np.cumsum([0, *frame["gigabytes"]]), 2 * explorer.fixed["limit"])
+    assert np.allclose(seen["bars"][3:], 210 * np.diff(ends) / (2 * explorer.fixed["limit"]), atol=0.01)
+
+
 DRAWN = {
     attention_explorer: weights_are_drawn,
     budget_explorer: splits_are_drawn,
     cost_explorer: costs_are_noted,
     footprint_explorer: footprints_are_noted,
     thresholds_explorer: plans_are_drawn,
+    mesh_explorer: parts_are_drawn,
 }
 
 

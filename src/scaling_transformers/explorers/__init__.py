@@ -16,3 +16,6 @@ __all__ = [
     "footprint_explorer",
     "thresholds_explorer",
 ]
+from scaling_transformers.explorers.mesh import mesh_explorer
+
+__all__ = ["Control", "Explorer", "attention_explorer", "budget_explorer", "cost_explorer", "mesh_explorer"]
