@@ -5,6 +5,7 @@ from scaling_transformers.explorers.base import Control, Explorer
 from scaling_transformers.explorers.budget import budget_explorer
 from scaling_transformers.explorers.cost import cost_explorer
 from scaling_transformers.explorers.footprint import footprint_explorer
+from scaling_transformers.explorers.mesh import mesh_explorer
 from scaling_transformers.explorers.thresholds import thresholds_explorer
 
 __all__ = [
@@ -14,8 +15,6 @@ __all__ = [
     "budget_explorer",
     "cost_explorer",
     "footprint_explorer",
+    "mesh_explorer",
     "thresholds_explorer",
 ]
-from scaling_transformers.explorers.mesh import mesh_explorer
-
-__all__ = ["Control", "Explorer", "attention_explorer", "budget_explorer", "cost_explorer", "mesh_explorer"]
