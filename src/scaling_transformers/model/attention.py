@@ -46,11 +46,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
         config, mask = self.config, context.mask
+        queries, keys, values = self.query(x), self.key(x), self.value(x)
         # Heads are counted by their width: where the layer is split among devices, each has some of them.
-        keys, d = self.key(x), config.d_head
-        q, k, v = (
-            split_heads(part, n_head=part.shape[-1] // d) for part in (self.query(x), keys, self.value(x))
-        )  # (batch, n_head, n, d_head), k and v with n_kv_head
+        q, k, v = (  # (batch, n_head, n, d_head), k and v with n_kv_head
+            split_heads(part, n_head=part.shape[-1] // config.d_head) for part in (queries, keys, values)
+        )
         if context.merging is not None:
             context.merging.keys = keys
         if context.rotary is not None:
