@@ -143,8 +143,14 @@ def test_activations_are_those_counted_to_a_tenth(case):
         assert most == pytest.approx(memory.activations, rel=0.1), str(run.mesh)
 
 
-def test_two_processes_learn_the_same_as_well():
-    meshes = [Mesh(data=2), Mesh(shard=2), Mesh(tensor=2), Mesh(pipeline=2)]
-    expected = alone(LLAMA, accumulate=2)
-    for run in train_on_mesh(LLAMA, meshes, TEXT, accumulate=2, **RUN):
+@pytest.mark.parametrize(
+    ("config", "meshes", "options"),
+    [
+        (LLAMA, [Mesh(data=2), Mesh(shard=2), Mesh(tensor=2), Mesh(pipeline=2)], {}),
+        (EXPERTS.replace(n_expert_active=4), [Mesh(expert=2)], {"auxiliary_weight": 0.0}),
+    ],
+)
+def test_two_processes_learn_the_same_as_well(config, meshes, options):
+    expected = alone(config, accumulate=2, **options)
+    for run in train_on_mesh(config, meshes, TEXT, accumulate=2, **RUN, **options):
         np.testing.assert_allclose(run.losses, expected, rtol=0, atol=1e-5, err_msg=str(run.mesh))
