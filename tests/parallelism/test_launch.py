@@ -1,6 +1,7 @@
 """Processes that fail, and runs that go on: nothing is lost, and the reader is told why."""
 
 import importlib
+import re
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from scaling_transformers import TransformerConfig
 from scaling_transformers.model import Transformer
 from scaling_transformers.parallelism import Mesh, ProcessFailed, train_on_mesh
 from scaling_transformers.parallelism.checkpoint import load_weights
+from scaling_transformers.parallelism.launch import _what_happened
 from scaling_transformers.training import train
 
 TEXT = np.random.default_rng(0).integers(0, 32, 4000).astype(np.uint8)
@@ -89,6 +91,45 @@ def test_what_a_process_raised_is_told(on_purpose):
 def test_processes_that_take_too_long_are_ended(on_purpose):
     with pytest.raises(ProcessFailed, match="2 processes were not done after 15 s"):
         train_on_mesh(CONFIG, Mesh(data=2), TEXT, each_step=on_purpose.never_end, timeout_s=15, **RUN)
+
+
+REPORT = """
+Failures:
+[0]:
+  time      : 2026-01-01_00:00:02
+  rank      : 1 (local_rank: 1)
+  exitcode  : {code} (pid: 12)
+  error_file: <N/A>
+  traceback : {said}
+------------------------------------------------------------
+Root Cause (first observed failure):
+[1]:
+  time      : 2026-01-01_00:00:01
+  rank      : 0 (local_rank: 0)
+  exitcode  : {root} (pid: 11)
+  error_file: /tmp/error.json
+  traceback : Traceback (most recent call last):
+    File "worker.py", line 1, in main
+  RuntimeError: {raised}
+
+============================================================
+"""
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ({"code": -9, "said": "", "root": -15, "raised": "closed by peer"}, "1 of 2 was ended by signal 9"),
+        ({"code": -15, "said": "", "root": 1, "raised": "no room"}, "0 of 2 ended with code 1.*no room"),
+        (
+            {"code": 1, "said": "\n  ValueError: x", "root": 1, "raised": "reset by peer"},
+            "1 of 2.*ValueError: x",
+        ),
+        ({"code": -15, "said": "", "root": 1, "raised": "reset by peer"}, "0 of 2.*reset by peer"),
+    ],
+)
+def test_the_process_that_is_named_is_the_one_that_brought_down_the_others(report, told):
+    assert re.search(f"process {told}", _what_happened(REPORT.format(**report), n_process=2, restarts=0))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -176,25 +177,39 @@ def _end(started: subprocess.Popen[bytes]) -> None:
 
 
 _FAILURE = re.compile(
-    r"Root Cause.*?rank\s*:\s*(?P<rank>\d+).*?exitcode\s*:\s*(?P<code>-?\d+)(?P<rest>.*)", re.DOTALL
+    r"rank\s*:\s*(\d+) \(local_rank.*?exitcode\s*:\s*(-?\d+)(.*?)(?=\n\[\d+\]:|\n[-=]{10,}|\Z)", re.DOTALL
 )
+_LEFT_ALONE = re.compile("by peer|Timed out waiting")  # what a process raises when another is gone
 
 
 def _what_happened(log: str, *, n_process: int, restarts: int) -> str:
-    """In words, from torchrun's report of the process that failed first."""
-    found = _FAILURE.search(log)
-    if found is None:
+    """In words, from torchrun's report of all processes that failed.
+
+    What it calls the root cause is the first that could still report; one that was killed could not.
+    """
+    failures = [(int(rank), int(code), _raised(rest)) for rank, code, rest in _FAILURE.findall(log)]
+    if not failures:
         return f"torchrun failed; the end of its log:\n{log[-2000:]}"
-    lines = [line.strip() for line in re.split(r"\n[-=]{10,}", found["rest"])[0].splitlines()]
-    named = [
-        i for i, line in enumerate(lines) if re.match(r"\w[\w.]*(Error|Exception|Failed|Interrupt)\b", line)
-    ]
-    raised = "; then ".join(lines[i] for i in dict.fromkeys((named[0], named[-1]))) if named else ""
-    code = int(found["code"])
+    rank, code, raised = min(reversed(failures), key=_follows_from_another)  # the root cause is the last
     how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
     again = f", after {restarts} restarts" if restarts else ""
     return (
-        f"process {found['rank']} of {n_process} {how}{again}; the others were ended. "
+        f"process {rank} of {n_process} {how}{again}; the others were ended. "
         + (f"It raised {raised}." if raised else "It said nothing.")
         + " A run with a checkpoint goes on from its last one when it is started again"
     )
+
+
+def _follows_from_another(failure: tuple[int, int, str]) -> int:
+    """0 for a process that was killed, 1 for one that raised, 2 for one that the others left alone."""
+    _, code, raised = failure
+    if code < 0 and code != -signal.SIGTERM:
+        return 0
+    return 2 if code == -signal.SIGTERM or _LEFT_ALONE.search(raised) else 1
+
+
+def _raised(report: str) -> str:
+    """The first and the last exception of a traceback."""
+    lines = [line.strip() for line in report.splitlines()]
+    named = [line for line in lines if re.match(r"\w[\w.]*(Error|Exception|Failed|Interrupt)\b", line)]
+    return "; then ".join(dict.fromkeys((named[0], named[-1]))) if named else ""
