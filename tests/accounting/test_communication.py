@@ -18,7 +18,7 @@ from scaling_transformers.accounting import (
     count_parameters,
     fits,
 )
-from scaling_transformers.accounting._step import held, make_step, matrices
+from scaling_transformers.accounting._step import make_step, matrices
 from scaling_transformers.accounting.mesh import stage_layers
 
 SMALL = TransformerConfig(4, 32, 4, 64, 16, tie_embeddings=False)
@@ -151,7 +151,7 @@ def test_gradients_can_be_wider_than_weights():
 
 def brute_force(config, mesh, *, m, batch, n):
     """Elements of weights and activations by axis and device, from a walk along the pipeline."""
-    parts = held(make_step(config, mesh, batch=batch, seq_len=n, accumulate=m))
+    parts = make_step(config, mesh, batch=batch, seq_len=n, accumulate=m).held
     stages = stage_layers(config.n_layer, mesh.n_stage)
     tokens = batch // mesh.n_batch // m * n
     found = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from scaling_transformers.accounting._inputs import require_positive
+from scaling_transformers.accounting.memory import CHECKPOINTING
 from scaling_transformers.accounting.mesh import Mesh, fits, require_mesh
 from scaling_transformers.config import TransformerConfig
 
@@ -16,9 +18,10 @@ SHARDING = ("all", "gradients", "optimizer")
 
 @dataclass(frozen=True)
 class Step:
-    """A model, a mesh and a batch. Numbers are float64, arrays of them where there are many meshes.
+    """A model, a mesh, a batch and how it is trained, all checked by `make_step`.
 
-    ``n_micro`` is the number of micro-batches, and ``tokens`` those of one of them on one device.
+    Numbers are float64, arrays of them where there are many meshes. ``n_micro`` is the number of
+    micro-batches, and ``tokens`` those of one of them on one device; ``element`` and ``gradient`` are bytes.
     """
 
     config: TransformerConfig
@@ -33,6 +36,11 @@ class Step:
     batch: Any
     seq_len: Any
     shape: tuple[int, ...]
+    element: float
+    gradient: float
+    checkpointing: str
+    sharding: str
+    sequence_parallel: bool
 
     @property
     def tokens(self) -> Any:
@@ -75,15 +83,42 @@ class Step:
             most = np.maximum(most, np.where(exists, blocks + ends, 0.0))
         return most
 
+    @cached_property
+    def held(self) -> Held:
+        """What each device holds; ``experts`` those of one block."""
+
+        def count(group: list[Matrix]) -> Any:
+            total: Any = 0.0
+            for matrix in group:
+                rows = matrix.rows / self.tensor if matrix.split == "rows" else matrix.rows
+                columns = matrix.columns / self.tensor if matrix.split == "columns" else matrix.columns
+                total = total + matrix.n * np.ceil(rows / self.shard) * self.shard * columns
+            return total
+
+        parts = matrices(self.config)
+        experts = count(parts.experts) / self.expert
+        return Held(count(parts.block), experts, count(parts.first), count(parts.last))
+
     def result(self, value: Any) -> Any:
         """A float for one mesh, for many an array of their shape."""
         return float(value) if self.shape == () else np.array(np.broadcast_to(value, self.shape), dtype=float)
 
 
 def make_step(
-    config: TransformerConfig, mesh: Mesh, *, batch: Any, seq_len: Any, accumulate: Any, check: bool = True
+    config: TransformerConfig,
+    mesh: Mesh,
+    *,
+    batch: Any,
+    seq_len: Any,
+    accumulate: Any,
+    bytes_per_element: float = 2,
+    gradient_bytes: float | None = None,
+    checkpointing: str = "selective",
+    sharding: str = "all",
+    sequence_parallel: bool = False,
+    check: bool = True,
 ) -> Step:
-    """A `Step`, or a `ValueError` where something is no number, or a mesh does not fit the model."""
+    """A `Step`, or a `ValueError` where an argument is out of range, or a mesh does not fit the model."""
     if not isinstance(config, TransformerConfig):
         raise ValueError(f"config must be a TransformerConfig; got {type(config).__name__}")
     if not isinstance(mesh, Mesh):
@@ -111,11 +146,31 @@ def make_step(
                 f"mesh must fit the config and the batch; {np.count_nonzero(~fitting)} of {fitting.size} do "
                 "not: keep those for which fits(...) is true"
             )
+    element = require_positive(bytes_per_element, name="bytes_per_element")
+    gradient = element if gradient_bytes is None else require_positive(gradient_bytes, name="gradient_bytes")
+    for name, choice, known in (
+        ("checkpointing", checkpointing, CHECKPOINTING),
+        ("sharding", sharding, SHARDING),
+    ):
+        if choice not in known:
+            raise ValueError(f"{name} must be one of {known}; got {choice!r}")
+    if not isinstance(sequence_parallel, bool):
+        raise ValueError(f"sequence_parallel must be True or False; got {sequence_parallel!r}")
     axes = ("data", "shard", "tensor", "pipeline", "expert", "chunks")
     numbers = {axis: np.asarray(getattr(mesh, axis), dtype=float) for axis in axes}
     numbers |= {"n_micro": np.asarray(accumulate, dtype=float)}
     numbers |= {name: np.asarray(given[name], dtype=float) for name in ("batch", "seq_len")}
-    return Step(config, mesh, **numbers, shape=shape)
+    return Step(
+        config,
+        mesh,
+        **numbers,
+        shape=shape,
+        element=element,
+        gradient=gradient,
+        checkpointing=checkpointing,
+        sharding=sharding,
+        sequence_parallel=sequence_parallel,
+    )
 
 
 class Matrix(NamedTuple):
@@ -188,34 +243,3 @@ class Held(NamedTuple):
     experts: Any
     first: Any
     last: Any
-
-
-def held(step: Step) -> Held:
-    """What each device of a step holds; ``experts`` those of one block."""
-
-    def count(group: list[Matrix]) -> Any:
-        total: Any = 0.0
-        for matrix in group:
-            rows = matrix.rows / step.tensor if matrix.split == "rows" else matrix.rows
-            columns = matrix.columns / step.tensor if matrix.split == "columns" else matrix.columns
-            total = total + matrix.n * np.ceil(rows / step.shard) * step.shard * columns
-        return total
-
-    parts = matrices(step.config)
-    return Held(count(parts.block), count(parts.experts) / step.expert, count(parts.first), count(parts.last))
-
-
-def require_sharding(sharding: str, sequence_parallel: bool) -> None:
-    """Raise `ValueError` unless the two options are possible."""
-    if sharding not in SHARDING:
-        raise ValueError(f"sharding must be one of {SHARDING}; got {sharding!r}")
-    if not isinstance(sequence_parallel, bool):
-        raise ValueError(f"sequence_parallel must be True or False; got {sequence_parallel!r}")
-
-
-def element_sizes(bytes_per_element: float, gradient_bytes: float | None) -> tuple[float, float]:
-    """Bytes of a weight or an activation, and of a gradient, by default as many."""
-    element = require_positive(bytes_per_element, name="bytes_per_element")
-    if gradient_bytes is None:
-        return element, element
-    return element, require_positive(gradient_bytes, name="gradient_bytes")

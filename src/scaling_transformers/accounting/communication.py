@@ -8,15 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_transformers.accounting._step import (
-    Held,
-    Step,
-    element_sizes,
-    held,
-    make_step,
-    require_sharding,
-)
-from scaling_transformers.accounting.memory import CHECKPOINTING
+from scaling_transformers.accounting._step import Step, make_step
 from scaling_transformers.accounting.mesh import Mesh
 from scaling_transformers.accounting.networks import Cluster
 from scaling_transformers.config import TransformerConfig
@@ -200,38 +192,29 @@ def collective_bytes(
     Source: Thakur et al. 2005 for the ring; Rajbhandari et al. 2020 (ZeRO) for ``shard``; Shoeybi et al. 2019
     (Megatron-LM) for ``tensor``; Korthikanti et al. 2022 for ``sequence_parallel``.
     """
-    step = make_step(config, mesh, batch=batch, seq_len=seq_len, accumulate=accumulate)
-    return count_collectives(
-        step,
+    step = make_step(
+        config,
+        mesh,
+        batch=batch,
+        seq_len=seq_len,
+        accumulate=accumulate,
         bytes_per_element=bytes_per_element,
         gradient_bytes=gradient_bytes,
         checkpointing=checkpointing,
         sharding=sharding,
         sequence_parallel=sequence_parallel,
     )
+    return count_collectives(step)
 
 
-def count_collectives(
-    step: Step,
-    *,
-    bytes_per_element: float,
-    gradient_bytes: float | None,
-    checkpointing: str,
-    sharding: str,
-    sequence_parallel: bool,
-) -> CollectiveBytes:
-    """`collective_bytes` of a step whose mesh has been checked."""
-    element, gradient = element_sizes(bytes_per_element, gradient_bytes)
-    if checkpointing not in CHECKPOINTING:
-        raise ValueError(f"checkpointing must be one of {CHECKPOINTING}; got {checkpointing!r}")
-    require_sharding(sharding, sequence_parallel)
-    n_forward = 2 if checkpointing == "full" else 1
-    parts = held(step)
+def count_collectives(step: Step) -> CollectiveBytes:
+    """`collective_bytes` of a step."""
+    n_forward = 2 if step.checkpointing == "full" else 1
     found = [
-        *_of_weights(step, parts, element=element, gradient=gradient, sharding=sharding),
-        *_of_tensor(step, element=element, n_forward=n_forward, scattered=sequence_parallel),
-        *_of_experts(step, element=element, n_forward=n_forward),
-        _of_pipeline(step, element=element, scattered=sequence_parallel),
+        *_of_weights(step),
+        *_of_tensor(step, n_forward=n_forward),
+        *_of_experts(step, n_forward=n_forward),
+        _of_pipeline(step),
         _collective(step, "step", "all-reduce", "loss", size=step.n_device, calls=1, payload=16.0),
     ]
     return CollectiveBytes(tuple(found))
@@ -246,11 +229,10 @@ def _collective(
     return Collective(axis, kind, what, *(step.result(number) for number in numbers))
 
 
-def _of_weights(
-    step: Step, parts: Held, *, element: float, gradient: float, sharding: str
-) -> Iterable[Collective]:
+def _of_weights(step: Step) -> Iterable[Collective]:
+    parts, element, gradient = step.held, step.element, step.gradient
     block, ends = parts.block + parts.experts, (parts.first, parts.last)
-    once = (step.pipeline > 1) | (sharding != "all")
+    once = (step.pipeline > 1) | (step.sharding != "all")
     of_block = element * np.where(once, 1.0, 2 * step.n_micro)
     of_ends = element * np.where(once, 1.0, step.n_micro)
     # a block is one group, and so is each of its experts where they have an axis of their own
@@ -279,15 +261,15 @@ def _of_weights(
         )  # fmt: skip
 
 
-def _of_tensor(step: Step, *, element: float, n_forward: int, scattered: bool) -> Iterable[Collective]:
-    states = step.n_micro * step.tokens * step.config.d_model * element
+def _of_tensor(step: Step, *, n_forward: int) -> Iterable[Collective]:
+    states = step.n_micro * step.tokens * step.config.d_model * step.element
     n_layer, n_copy = 2, 2.0  # attention and the feed-forward layer, one all-reduce each
     if step.config.n_expert > 1:
         n_layer = 1 + step.config.n_expert_shared + step.config.n_expert / step.expert
         n_copy = 1 + step.config.n_expert_shared + step.config.n_expert_active
     block = n_copy * (n_forward + 1) * states
     calls = step.mean(n_layer * (n_forward + 1)) * step.n_micro
-    for kind in ("all-gather", "reduce-scatter") if scattered else ("all-reduce",):
+    for kind in ("all-gather", "reduce-scatter") if step.sequence_parallel else ("all-reduce",):
         yield _collective(
             step, "tensor", kind, "activations", size=step.tensor, calls=calls,
             payload=step.mean(block), busiest=step.most(block),
@@ -297,21 +279,21 @@ def _of_tensor(step: Step, *, element: float, n_forward: int, scattered: bool) -
         calls=2 * step.n_micro / step.pipeline,
         payload=step.mean(0.0, states, states), busiest=step.most(0.0, states, states),
     )  # fmt: skip
-    numbers = 3 * step.n_micro * step.tokens * max(element, 4)  # in half precision the loss is float32's
+    numbers = 3 * step.n_micro * step.tokens * max(step.element, 4)  # in half precision the loss is float32's
     yield _collective(
         step, "tensor", "all-reduce", "loss", size=step.tensor, calls=3 * step.n_micro / step.pipeline,
         payload=step.mean(0.0, 0.0, numbers), busiest=step.most(0.0, 0.0, numbers),
     )  # fmt: skip
 
 
-def _of_experts(step: Step, *, element: float, n_forward: int) -> Iterable[Collective]:
+def _of_experts(step: Step, *, n_forward: int) -> Iterable[Collective]:
     config = step.config
     if config.n_expert == 1:
         return
     rows = 2 * (n_forward + 1) * step.n_micro * step.tokens * config.n_expert_active * config.d_model
     counts = n_forward * step.n_micro * config.n_expert * 8.0  # int64
     for what, payload, calls in (
-        ("rows", rows * element, 2 * (n_forward + 1)),
+        ("rows", rows * step.element, 2 * (n_forward + 1)),
         ("counts", counts, n_forward),
     ):
         yield _collective(
@@ -320,9 +302,9 @@ def _of_experts(step: Step, *, element: float, n_forward: int) -> Iterable[Colle
         )  # fmt: skip
 
 
-def _of_pipeline(step: Step, *, element: float, scattered: bool) -> Collective:
-    states = step.n_micro * step.tokens * step.config.d_model * element
-    if scattered:
+def _of_pipeline(step: Step) -> Collective:
+    states = step.n_micro * step.tokens * step.config.d_model * step.element
+    if step.sequence_parallel:
         states = states / step.tensor
     sends = 2 * (step.pipeline * step.chunks - 1) / step.pipeline
     # The first stage sends no gradients and the last no activations; any device between them sends both.

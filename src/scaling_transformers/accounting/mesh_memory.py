@@ -8,14 +8,8 @@ from typing import Any
 import numpy as np
 
 from scaling_transformers.accounting._inputs import require_positive
-from scaling_transformers.accounting._step import (
-    Step,
-    element_sizes,
-    held,
-    make_step,
-    require_sharding,
-)
-from scaling_transformers.accounting.memory import CHECKPOINTING, kept_of_a_layer
+from scaling_transformers.accounting._step import Step, make_step
+from scaling_transformers.accounting.memory import kept_of_a_layer
 from scaling_transformers.accounting.mesh import Mesh
 from scaling_transformers.config import TransformerConfig
 
@@ -106,37 +100,28 @@ def mesh_memory(
     Source: Rajbhandari et al. 2020 (ZeRO), section 5, for ``sharding``; Narayanan et al. 2021, section 2.2,
     for the micro-batches under way; Korthikanti et al. 2022, section 4, for tensor and sequence parallelism.
     """
-    step = make_step(config, mesh, batch=batch, seq_len=seq_len, accumulate=accumulate)
-    return count_memory(
-        step,
+    step = make_step(
+        config,
+        mesh,
+        batch=batch,
+        seq_len=seq_len,
+        accumulate=accumulate,
         bytes_per_element=bytes_per_element,
         gradient_bytes=gradient_bytes,
-        optimizer_bytes=optimizer_bytes,
         checkpointing=checkpointing,
         sharding=sharding,
         sequence_parallel=sequence_parallel,
     )
+    return count_memory(step, optimizer_bytes=optimizer_bytes)
 
 
-def count_memory(
-    step: Step,
-    *,
-    bytes_per_element: float,
-    gradient_bytes: float | None,
-    optimizer_bytes: float | None,
-    checkpointing: str,
-    sharding: str,
-    sequence_parallel: bool,
-) -> MeshMemory:
-    """`mesh_memory` of a step whose mesh has been checked."""
-    element, gradient = element_sizes(bytes_per_element, gradient_bytes)
+def count_memory(step: Step, *, optimizer_bytes: float | None) -> MeshMemory:
+    """`mesh_memory` of a step."""
+    element, gradient = step.element, step.gradient
     if optimizer_bytes is None:
         optimizer_bytes = 12 if element < 4 else 8
     state = 0.0 if optimizer_bytes == 0 else require_positive(optimizer_bytes, name="optimizer_bytes")
-    if checkpointing not in CHECKPOINTING:
-        raise ValueError(f"checkpointing must be one of {CHECKPOINTING}; got {checkpointing!r}")
-    require_sharding(sharding, sequence_parallel)
-    parts, config = held(step), step.config
+    parts, config = step.held, step.config
     block = parts.block + parts.experts
     whole = step.most(block, parts.first, parts.last)
     one_pass = (step.pipeline == 1) & (step.n_micro == 1)
@@ -145,17 +130,17 @@ def count_memory(
         "gradients": (1.0, step.shard),
         "optimizer": (1.0, 1.0),
     }
-    of_weights, of_gradients = split[sharding]
+    of_weights, of_gradients = split[step.sharding]
     gathered: Any = 0.0
-    if sharding == "all":
+    if step.sharding == "all":
         ends = parts.first + parts.last
         in_use = np.where(step.pipeline > 1, whole, ends + np.minimum(2, step.n_block) * block)
         unscattered = np.where(one_pass, ends + block, whole)
         gathered = (element * in_use + gradient * unscattered) * (step.shard > 1)
-    sequence = step.tensor if sequence_parallel else 1.0
+    sequence = step.tensor if step.sequence_parallel else 1.0
     n_text = step.tokens / step.seq_len
     layer = n_text * kept_of_a_layer(
-        config, step.seq_len, element=element, checkpointing=checkpointing,
+        config, step.seq_len, element=element, checkpointing=step.checkpointing,
         tensor=step.tensor, sequence=sequence,
     )  # fmt: skip
     # behind the blocks: the last norm's input and output, and the loss's gradient by the last states

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from scaling_transformers._tables import read_rows
-from scaling_transformers.accounting._step import Step, make_step
+from scaling_transformers.accounting._step import make_step
 from scaling_transformers.accounting.flops import forward_flops
 from scaling_transformers.accounting.mesh import Mesh
 from scaling_transformers.accounting.networks import Cluster, cluster
@@ -127,31 +127,22 @@ def predict_run(run: ParallelRun, *, efficiency: float = EFFICIENCY, overlap: bo
 
     Source: the column ``source`` of ``data/parallel_runs.csv``, row by row.
     """
-    cost = count_cost(
-        _step(run),
-        cluster=run.cluster,
-        efficiency=efficiency,
-        overlap=overlap,
-        gradient_bytes=run.gradient_bytes,
-        checkpointing=run.checkpointing,
-        sharding=run.sharding,
-        sequence_parallel=run.sequence_parallel,
-    )
-    return RunPrediction(run, cost)
-
-
-def _step(run: ParallelRun) -> Step:
     config = run.config
     if config.n_kv_head < run.mesh.tensor:
         config = config.replace(n_kv_head=run.mesh.tensor)
-    return make_step(
+    step = make_step(
         config,
         run.mesh,
         batch=run.batch,
         seq_len=run.seq_len,
         accumulate=run.accumulate,
+        gradient_bytes=run.gradient_bytes,
+        checkpointing=run.checkpointing,
+        sharding=run.sharding,
+        sequence_parallel=run.sequence_parallel,
         check=False,
     )
+    return RunPrediction(run, count_cost(step, cluster=run.cluster, efficiency=efficiency, overlap=overlap))
 
 
 @cache

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_transformers.accounting._inputs import require_positive
-from scaling_transformers.accounting._step import make_step
 from scaling_transformers.accounting.mesh import AXES, Mesh, all_meshes, fits
 from scaling_transformers.accounting.networks import Cluster
-from scaling_transformers.accounting.step_time import count_cost
+from scaling_transformers.accounting.step_time import step_cost
 from scaling_transformers.config import TransformerConfig
 
 
@@ -140,8 +139,9 @@ def plan(
         )
     rows, n_micro = rows[fitting], n_micro[fitting]
     chosen = meshes[rows]
-    step = make_step(config, chosen, batch=batch, seq_len=seq_len, accumulate=n_micro, check=False)
-    cost = count_cost(step, cluster=cluster, **options)
+    cost = step_cost(
+        config, chosen, batch=batch, seq_len=seq_len, accumulate=n_micro, cluster=cluster, **options
+    )
     if not cost.fits_memory.any():
         raise ValueError(
             f"n_device must be such that a mesh fits the {cluster.accelerator.memory_bytes / 1e9:.0f} GB of "

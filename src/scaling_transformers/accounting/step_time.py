@@ -148,18 +148,20 @@ def step_cost(
 
     Source: Narayanan et al. 2021, section 3, and Austin et al. 2025 (How to scale your model), part 5.
     """
-    step = make_step(config, mesh, batch=batch, seq_len=seq_len, accumulate=accumulate)
-    return count_cost(
-        step,
-        cluster=cluster,
-        efficiency=efficiency,
-        overlap=overlap,
+    step = make_step(
+        config,
+        mesh,
+        batch=batch,
+        seq_len=seq_len,
+        accumulate=accumulate,
         bytes_per_element=bytes_per_element,
         gradient_bytes=gradient_bytes,
-        optimizer_bytes=optimizer_bytes,
         checkpointing=checkpointing,
         sharding=sharding,
         sequence_parallel=sequence_parallel,
+    )
+    return count_cost(
+        step, cluster=cluster, efficiency=efficiency, overlap=overlap, optimizer_bytes=optimizer_bytes
     )
 
 
@@ -167,47 +169,28 @@ def count_cost(
     step: Step,
     *,
     cluster: Cluster,
-    efficiency: float = EFFICIENCY,
-    overlap: bool = True,
-    bytes_per_element: float = 2,
-    gradient_bytes: float | None = None,
+    efficiency: float,
+    overlap: bool,
     optimizer_bytes: float | None = None,
-    checkpointing: str = "selective",
-    sharding: str = "all",
-    sequence_parallel: bool = False,
 ) -> StepCost:
-    """`step_cost` of a step whose mesh has been checked."""
+    """`step_cost` of a step."""
     _require_cluster(cluster, efficiency)
     if not isinstance(overlap, bool):
         raise ValueError(f"overlap must be True or False; got {overlap!r}")
-    sent: dict[str, Any] = {
-        "bytes_per_element": bytes_per_element,
-        "gradient_bytes": gradient_bytes,
-        "checkpointing": checkpointing,
-        "sharding": sharding,
-        "sequence_parallel": sequence_parallel,
-    }
-    moved = count_collectives(step, **sent)
+    moved = count_collectives(step)
     seconds = {
         axis: step.result(taken) for axis, taken in collective_seconds(moved, step.mesh, cluster).items()
     }
-    forward, backward = _compute(
-        step,
-        cluster,
-        efficiency,
-        element=bytes_per_element,
-        checkpointing=checkpointing,
-        sequence_parallel=sequence_parallel,
-    )
+    forward, backward = _compute(step, cluster, efficiency)
     compute = forward + backward
-    windows = _windows(step, forward, backward, moved, cluster, sharding=sharding)
+    windows = _windows(step, forward, backward, moved, cluster)
     late = sum(np.maximum(taken - window * overlap, 0.0) for taken, window in windows)
     waited = seconds["tensor"] + seconds["expert"] + seconds["pipeline"]
     bubble = (compute + waited) * (step.pipeline - 1) / (step.n_micro * step.chunks)
     exposed = waited + late + seconds["step"]
     total = compute + exposed + bubble
     model = _model_flops(step)
-    memory = count_memory(step, optimizer_bytes=optimizer_bytes, **sent)
+    memory = count_memory(step, optimizer_bytes=optimizer_bytes)
     return StepCost(
         compute=step.result(compute),
         communication=seconds,
@@ -244,46 +227,38 @@ def _model_flops(step: Step) -> Any:
     return 3.0 * step.batch * (blocks + last)
 
 
-def _compute(
-    step: Step,
-    cluster: Cluster,
-    efficiency: float,
-    *,
-    element: float,
-    checkpointing: str,
-    sequence_parallel: bool,
-) -> tuple[Any, Any]:
+def _compute(step: Step, cluster: Cluster, efficiency: float) -> tuple[Any, Any]:
     """Seconds of the forward and the backward passes of a step on the busiest device."""
     peak, bandwidth = cluster.accelerator.peak_flops * efficiency, cluster.accelerator.bandwidth
     blocks, last = _forward_parts(step)
     n_text = step.batch / (step.data * step.shard * step.expert)
-    moved = _between_products(step, fused=checkpointing == "selective", scattered=sequence_parallel)
+    moved = _between_products(step)
     of_block = n_text * blocks / step.n_block / step.tensor / peak
-    of_block = of_block + n_text * step.seq_len * element * moved / bandwidth
+    of_block = of_block + n_text * step.seq_len * step.element * moved / bandwidth
     of_last = n_text * last / step.tensor / peak
-    again = 1.0 if checkpointing == "full" else 0.0
+    again = 1.0 if step.checkpointing == "full" else 0.0
     busiest = step.most(of_block, 0.0, of_last)
     twice = step.most((2 + again) * of_block, 0.0, 2 * of_last)
     return busiest, twice
 
 
-def _between_products(step: Step, *, fused: bool, scattered: bool) -> Any:
+def _between_products(step: Step) -> Any:
     """Elements that a block reads and writes between its products, of a token: forward, on one device.
 
     Each of these is a kernel of its own: two norms, two sums into the residual stream, the nonlinearity, and
-    the softmax, unless attention is ``fused``.
+    the softmax, unless attention is fused (``"selective"``).
     """
     config = step.config
     stream = 2 * 2 * config.d_model + 2 * 3 * config.d_model
     n_hidden = 3 if config.activation in ("swiglu", "geglu") else 2
     split = experts_a_token(config) * n_hidden * config.d_ff
-    if not fused:
+    if step.checkpointing != "selective":
         split = split + 2 * config.n_head * step.seq_len
-    return stream / (step.tensor if scattered else 1.0) + split / step.tensor
+    return stream / (step.tensor if step.sequence_parallel else 1.0) + split / step.tensor
 
 
 def _windows(
-    step: Step, forward: Any, backward: Any, moved: CollectiveBytes, cluster: Cluster, *, sharding: str
+    step: Step, forward: Any, backward: Any, moved: CollectiveBytes, cluster: Cluster
 ) -> list[tuple[Any, Any]]:
     """What can hide behind arithmetic, and behind how much: pairs of seconds."""
 
@@ -293,7 +268,7 @@ def _windows(
     weights = taken(axis="shard", kind="all-gather")
     gradients = taken(axis="data") + taken(axis="shard", kind="reduce-scatter")
     first, last = forward / step.n_micro, backward / step.n_micro
-    once = (step.pipeline > 1) | (sharding != "all")
+    once = (step.pipeline > 1) | (step.sharding != "all")
     in_each_pass = weights / 2
     return [
         (np.where(once, weights, in_each_pass), np.where(once, first, forward)),
@@ -352,23 +327,20 @@ def least_batch(
     Source: Austin et al. 2025 (How to scale your model), part 5.
     """
     _require_cluster(cluster, efficiency)
-    step = make_step(config, mesh, batch=1, seq_len=seq_len, accumulate=1, check=False)
-    moved = count_collectives(
-        step,
+    step = make_step(
+        config,
+        mesh,
+        batch=1,
+        seq_len=seq_len,
+        accumulate=1,
         bytes_per_element=bytes_per_element,
         gradient_bytes=gradient_bytes,
         checkpointing=checkpointing,
         sharding=sharding,
-        sequence_parallel=False,
+        check=False,
     )
-    forward, backward = _compute(
-        step,
-        cluster,
-        efficiency,
-        element=bytes_per_element,
-        checkpointing=checkpointing,
-        sequence_parallel=False,
-    )
-    windows = _windows(step, forward, backward, moved, cluster, sharding=sharding)
+    moved = count_collectives(step)
+    forward, backward = _compute(step, cluster, efficiency)
+    windows = _windows(step, forward, backward, moved, cluster)
     ratios = [taken / np.where(window > 0, window, np.inf) for taken, window in windows]
     return step.result(np.maximum.reduce(np.broadcast_arrays(*ratios)))
