@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_transformers.attention.masks import require_count
-from scaling_transformers.society.estimates import Estimate, require_level
+from scaling_transformers.society.estimates import Estimate
+from scaling_transformers.society.spread import require_level
 
 GROUPS = ("K", "R")
 

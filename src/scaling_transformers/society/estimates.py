@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scaling_transformers.attention.masks import require_count
+from scaling_transformers.society.spread import require_level
 
 
 class Estimate(NamedTuple):
@@ -16,12 +17,6 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
-
-
-def require_level(level: float) -> None:
-    """Refuse a share of the interval that is not between 0 and 1."""
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1; got {level!r}")
 
 
 def bootstrap_mean(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from numbers import Real
 from statistics import NormalDist
 
+from scaling_transformers.footprint.intervals import quantile
+
 _NORMAL = NormalDist()
 
 
@@ -118,18 +120,10 @@ class Interval:
 def interval_of(draws: Sequence[float], *, level: float = 0.9) -> Interval:
     """Median and central interval of draws, interpolated between neighbours."""
     require_level(level)
-    ordered = sorted(draws)
-    if not ordered or not all(math.isfinite(value) for value in ordered):
+    if not draws or not all(math.isfinite(value) for value in draws):
         raise ValueError("draws must be one or more finite numbers")
-    middle, low, high = (_sorted_quantile(ordered, p) for p in (0.5, (1 - level) / 2, (1 + level) / 2))
+    middle, low, high = (quantile(draws, share) for share in (0.5, (1 - level) / 2, (1 + level) / 2))
     return Interval(middle, low, high, level)
-
-
-def _sorted_quantile(ordered: Sequence[float], probability: float) -> float:
-    place = probability * (len(ordered) - 1)
-    below = math.floor(place)
-    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
-    return low + (place - below) * (high - low)
 
 
 def require_positive(value: float, *, name: str) -> float:
