@@ -26,7 +26,7 @@ from scaling_transformers.model import Trace, Transformer
 from scaling_transformers.model.feed_forward import MixtureOfExperts
 from scaling_transformers.parallelism.splits import share_experts, split_matrices
 from scaling_transformers.parallelism.stages import Stage, keep_layers
-from scaling_transformers.training.engine import MAX_NORM
+from scaling_transformers.training.engine import MAX_NORM, Pass
 from scaling_transformers.training.loss import exit_loss, loss_of_states, next_token_loss
 
 TIMEOUT_S = 60  # that a process waits for the others: longer than any step, and than the start of any run
@@ -48,9 +48,9 @@ class MeshEngine:
     model : Transformer
         Changed in place: it keeps what this device holds.
     mesh : Mesh
+    how : Pass
     batch, n : int
         Texts a step on all devices together, and tokens in each.
-    accumulate, dtype, compile, auxiliary_weight, every_exit : as for `scaling_transformers.training.train`
 
     Raises
     ------
@@ -62,44 +62,36 @@ class MeshEngine:
     def check(
         model: Transformer,
         mesh: Mesh,
+        how: Pass,
         *,
         batch: int,
-        accumulate: int,
-        dtype: str,
-        compile: bool,
-        auxiliary_weight: float,
-        every_exit: bool,
     ) -> None:
         """Raise `ValueError` where model, mesh and options cannot go together, or torchrun is not there."""
         if "WORLD_SIZE" not in os.environ:
             raise ValueError("mesh needs processes: start the script with torchrun, or use train_on_mesh")
         world = int(os.environ["WORLD_SIZE"])
-        require_mesh(model.config, mesh, batch=batch, accumulate=accumulate, n_device=world)
-        if compile:
+        require_mesh(model.config, mesh, batch=batch, accumulate=how.accumulate, n_device=world)
+        if how.compile:
             raise ValueError("compile cannot go with a mesh")
-        if every_exit and (mesh.tensor > 1 or mesh.pipeline > 1):
+        if how.every_exit and (mesh.tensor > 1 or mesh.pipeline > 1):
             raise ValueError("every_exit cannot go with the axes tensor and pipeline of a mesh")
         balanced = model.config.n_expert > 1 and model.config.balance == "loss"
-        if balanced and mesh.pipeline > 1 and auxiliary_weight:
+        if balanced and mesh.pipeline > 1 and how.auxiliary_weight:
             raise ValueError(
                 "auxiliary_weight must be 0 with a pipeline, whose stages pass no terms of the loss on; "
-                f"got {auxiliary_weight}"
+                f"got {how.auxiliary_weight}"
             )
 
     def __init__(
         self,
         model: Transformer,
         mesh: Mesh,
+        how: Pass,
         *,
         batch: int,
         n: int,
-        accumulate: int,
-        dtype: str,
-        compile: bool,
-        auxiliary_weight: float,
-        every_exit: bool,
     ) -> None:
-        self.model, self.mesh, self.accumulate = model, mesh, accumulate
+        self.model, self.mesh, self.accumulate = model, mesh, how.accumulate
         self.device = start_process()
         model.to(self.device)
         config, kind = model.config, self.device.type
@@ -130,16 +122,16 @@ class MeshEngine:
         if mesh.tensor > 1:
             split_matrices(model, blocks, dense=self.dense["tensor"])
             self._mark_experts(blocks)
-        loss_of: Any = exit_loss if every_exit else next_token_loss
+        loss_of: Any = exit_loss if how.every_exit else next_token_loss
         loss_of = _loss_by_vocabulary if mesh.tensor > 1 else loss_of
-        self.autocast = partial(torch.autocast, kind, torch.bfloat16, enabled=dtype == "bfloat16")
+        self.autocast = partial(torch.autocast, kind, torch.bfloat16, enabled=how.dtype == "bfloat16")
         self.schedule: Any = None
         if mesh.pipeline > 1:
             parts = [Stage(model, layers) for layers in self.layers]
             self.parts: list[nn.Module] = [self._spread(part, blocks) for part in parts]
-            self.schedule = self._schedule(parts, batch // (mesh.n_batch * accumulate), n)
+            self.schedule = self._schedule(parts, batch // (mesh.n_batch * how.accumulate), n)
         else:
-            self.parts = [self._spread(_Loss(model, loss_of, auxiliary_weight), blocks)]
+            self.parts = [self._spread(_Loss(model, loss_of, how.auxiliary_weight), blocks)]
         self._mark_experts(blocks)
         self.copies = {parameter: self._copies(parameter) for parameter in model.parameters()}
 

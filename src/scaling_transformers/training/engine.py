@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +13,17 @@ from scaling_transformers.model import Trace, Transformer
 from scaling_transformers.training.loss import exit_loss, next_token_loss
 
 MAX_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Pass:
+    """How a batch goes through a model; the fields are options of `scaling_transformers.training.train`."""
+
+    accumulate: int
+    dtype: str
+    compile: bool
+    auxiliary_weight: float
+    every_exit: bool
 
 
 class Engine(Protocol):
@@ -30,38 +42,24 @@ class Engine(Protocol):
 
 
 class OneProcess:
-    """The whole model on one device, a batch in parts one after the other.
+    """The whole model on one device, a batch in parts one after the other."""
 
-    Parameters
-    ----------
-    accumulate, dtype, compile, auxiliary_weight, every_exit : as for `scaling_transformers.training.train`
-    """
-
-    def __init__(
-        self,
-        model: Transformer,
-        *,
-        accumulate: int,
-        dtype: str,
-        compile: bool,
-        auxiliary_weight: float,
-        every_exit: bool,
-    ) -> None:
-        self.model, self.accumulate, self.auxiliary_weight = model, accumulate, auxiliary_weight
+    def __init__(self, model: Transformer, how: Pass) -> None:
+        self.model, self.how = model, how
         self.device = model.embedding.weight.device
-        self.loss_of: Callable[..., Tensor] = exit_loss if every_exit else next_token_loss
-        self.hidden = torch.compile(model.hidden) if compile else model.hidden
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == "bfloat16")
+        self.loss_of: Callable[..., Tensor] = exit_loss if how.every_exit else next_token_loss
+        self.hidden = torch.compile(model.hidden) if how.compile else model.hidden
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=how.dtype == "bfloat16")
 
     def backward(self, tokens: Tensor, targets: Tensor) -> Tensor:
         loss: Any = 0
-        parts = zip(tokens.tensor_split(self.accumulate), targets.tensor_split(self.accumulate), strict=True)
-        for part in parts:
+        m = self.how.accumulate
+        for part in zip(tokens.tensor_split(m), targets.tensor_split(m), strict=True):
             x, y = (half.to(self.device, non_blocking=True) for half in part)
             trace = Trace()
             with self.autocast:
                 share = self.loss_of(self.model, x, y, hidden=self.hidden, trace=trace)
-                added = self.auxiliary_weight * sum(trace.losses, torch.zeros_like(share))
+                added = self.how.auxiliary_weight * sum(trace.losses, torch.zeros_like(share))
             part_of_batch = len(x) / len(tokens)
             ((share + added) * part_of_batch).backward()  # type: ignore[no-untyped-call]
             loss = loss + share.detach() * part_of_batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from scaling_transformers.accounting import Mesh
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
 from scaling_transformers.training.checkpoint import Checkpoint
-from scaling_transformers.training.engine import Engine, OneProcess
+from scaling_transformers.training.engine import Engine, OneProcess, Pass
 from scaling_transformers.training.language import SyntheticLanguage
 from scaling_transformers.training.parameterisation import parameter_groups
 
@@ -187,13 +188,7 @@ def train(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {DTYPES}; got {dtype!r}")
     rate_factor(0, n_step=n_step, schedule=schedule)
-    how: dict[str, Any] = {
-        "accumulate": accumulate,
-        "dtype": dtype,
-        "compile": compile,
-        "auxiliary_weight": auxiliary_weight,
-        "every_exit": every_exit,
-    }
+    how = Pass(accumulate, dtype, compile, auxiliary_weight, every_exit)
     settings: dict[str, Any] = {
         "n_step": n_step,
         "batch": batch,
@@ -206,17 +201,17 @@ def train(
     saved: Checkpoint | None = None
     if mesh is None:
         if checkpoint is not None:
-            saved = Checkpoint.of(Path(checkpoint), model, text, sampler=sampler, **settings, **how)
-        engine: Engine = OneProcess(model, **how)
+            saved = Checkpoint.of(Path(checkpoint), model, text, sampler=sampler, **settings, **asdict(how))
+        engine: Engine = OneProcess(model, how)
     else:
         from scaling_transformers.parallelism.checkpoint import MeshCheckpoint
         from scaling_transformers.parallelism.engine import MeshEngine
 
-        MeshEngine.check(model, mesh, batch=batch, **how)
+        MeshEngine.check(model, mesh, how, batch=batch)
         if checkpoint is not None:
-            rest = {name: value for name, value in how.items() if name != "accumulate"}
+            rest = {name: value for name, value in asdict(how).items() if name != "accumulate"}
             saved = MeshCheckpoint.of(Path(checkpoint), model, text, sampler=sampler, **settings, **rest)
-        engine = MeshEngine(model, mesh, batch=batch, n=n, **how)
+        engine = MeshEngine(model, mesh, how, batch=batch, n=n)
         model = engine.model
     groups = engine.groups(weight_groups(model, learning_rate=learning_rate, transfer=transfer))
     rates = [group["lr"] for group in groups]
