@@ -79,7 +79,7 @@ def test_every_value_in_the_prose_is_glued_by_a_cell_of_the_chapter(path):
 
 
 def test_the_picture_of_the_argument_marks_the_chapters_that_are_there():
-    claims = CHAPTERS.parent / "src" / "scaling_transformers" / "data" / "claims.csv"
-    with claims.open(encoding="utf-8") as file:
+    table = CHAPTERS.parent / "src" / "scaling_transformers" / "data" / "chapters.csv"
+    with table.open(encoding="utf-8") as file:
         written = {row["chapter"] for row in csv.DictReader(file) if row["written"] == "yes"}
     assert written == {path.stem for path in CHAPTERS.glob("*.md")} - {"index", "references"}

@@ -1,6 +1,7 @@
 """What a figure of the book promises to its reader."""
 
 import itertools
+import json
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +13,7 @@ import pytest
 
 from scaling_transformers.figures import (
     COLORS,
+    decide,
     heatmap,
     keep,
     label_line,
@@ -257,3 +259,52 @@ def test_numbers_for_the_prose_are_stored_as_plain_python(monkeypatch):
 def test_a_number_that_prose_cannot_say_is_refused_by_name(bad):
     with pytest.raises(ValueError, match="slope must be"):
         keep(slope=bad)
+
+
+def test_a_verdict_is_stored_for_the_prose_and_with_its_number_for_the_ledger(monkeypatch):
+    stored = {}
+    monkeypatch.setattr("myst_nb.glue", lambda name, value, display: stored.update({name: value}))
+    decide(
+        "cost-exponential",
+        "does not hold",
+        measure="degree of the FLOPs in the parameters",
+        value=np.float64(0.9876),
+        low=0.97,
+        high=1.0,
+        interval="95 %",
+        spec=".3f",
+    )
+    assert stored.pop("verdict-cost-exponential") == "does not hold"
+    assert json.loads(stored.pop("ledger-cost-exponential")) == {
+        "claim": "cost-exponential",
+        "verdict": "does not hold",
+        "measure": "degree of the FLOPs in the parameters",
+        "number": "0.988",
+        "interval": "0.970 to 1.000 (95 %)",
+    }
+    assert stored == {}
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict", "numbers", "message"),
+    [
+        (
+            "cost-exponentail",
+            "holds",
+            {"value": 1},
+            "a claim; got 'cost-exponentail'; did you mean 'cost-exp",
+        ),
+        ("cost-exponential", "true", {"value": 1}, "verdict must be one of .*'open'.*; got 'true'"),
+        ("cost-exponential", "holds", {"value": np.nan}, "must be finite; got nan"),
+        ("cost-exponential", "holds", {"value": 1, "low": 0}, "low and high must both be given"),
+        (
+            "cost-exponential",
+            "holds",
+            {"value": 1, "low": 2, "high": 3},
+            "must hold the value 1; got 2 and 3",
+        ),
+    ],
+)
+def test_a_decision_that_the_ledger_cannot_say_is_refused_by_name(claim, verdict, numbers, message):
+    with pytest.raises(ValueError, match=message):
+        decide(claim, verdict, measure="any", **numbers)

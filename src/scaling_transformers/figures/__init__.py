@@ -8,10 +8,13 @@ from scaling_transformers.figures.drawing import Drawing, show
 from scaling_transformers.figures.helpers import heatmap, label_line, label_lines, log_axes
 from scaling_transformers.figures.prose import keep
 from scaling_transformers.figures.style import use_style
+from scaling_transformers.figures.verdicts import VERDICTS, decide
 
 __all__ = [
     "COLORS",
+    "VERDICTS",
     "Drawing",
+    "decide",
     "heatmap",
     "keep",
     "label_line",

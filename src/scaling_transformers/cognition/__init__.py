@@ -1,0 +1,1 @@
+"""How far a transformer is like a reader: surprisal, memory, attention, novelty and calibration, measured."""
