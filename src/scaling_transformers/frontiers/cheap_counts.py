@@ -73,7 +73,7 @@ def forward_flops_of(config: TransformerConfig, way: str, *, n: int) -> dict[str
 
 
 def training_flops_of(config: TransformerConfig, way: str, *, n_tokens: float, n: int) -> float:
-    """FLOPs of training on ``n_tokens`` in texts of ``n``: three forward passes, as `training_flops` counts."""
+    """FLOPs of training on ``n_tokens`` in texts of ``n``, three forward passes as in `training_flops`."""
     return 3.0 * sum(forward_flops_of(config, way, n=n).values()) * (n_tokens / n)
 
 

@@ -49,7 +49,7 @@ def recall_batch(*, batch: int, n_pair: int, generator: np.random.Generator) -> 
 
 
 def sample_recall(text: Any, *, batch: int, n: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A batch for `train`: of texts with one of the numbers of `PAIRS` that fit into ``n`` tokens, at random."""
+    """A batch for `train`: its texts have as many pairs as one of the `PAIRS` that fit into ``n`` tokens."""
     del text  # the task is drawn, not read
     fit = [n_pair for n_pair in PAIRS if 3 * n_pair <= n]
     return recall_batch(batch=batch, n_pair=int(generator.choice(fit)), generator=generator)

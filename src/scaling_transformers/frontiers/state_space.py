@@ -1,4 +1,4 @@
-"""A selective state-space layer: a recurrence whose decay and input depend on the token, in place of attention.
+"""A selective state space: a recurrence whose decay and input depend on the token, in place of attention.
 
 Each of ``d`` channels keeps ``n_state`` numbers, whatever the length of the text.
 """
