@@ -41,7 +41,10 @@ def counted_by_torch(way: str, *, n: int) -> int:
 
 @pytest.mark.parametrize("way", ["dense", "ternary", "int4", "linear"])
 def test_products_are_those_that_torch_counts(way: str) -> None:
-    assert sum(forward_flops_of(CONFIG, way, n=64).values()) == counted_by_torch(way, n=64)
+    found = counted_by_torch(way, n=64)
+    if way == "linear":  # each head makes its empty state by a product of one token, which is not counted
+        found -= CONFIG.n_layer * CONFIG.n_head * 2 * CONFIG.d_head * (CONFIG.d_head + 1)
+    assert sum(forward_flops_of(CONFIG, way, n=64).values()) == found
 
 
 def test_products_of_the_state_space_are_those_that_torch_counts_and_the_rest_is_by_hand() -> None:

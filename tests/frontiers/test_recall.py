@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from scaling_transformers.frontiers.recall import (
+    FIRST_ANSWER,
+    FIRST_QUESTION,
     N_KEY,
+    N_VALUE,
     NOTHING,
     PAIRS,
     VOCAB_SIZE,
@@ -22,22 +25,21 @@ from scaling_transformers.frontiers.recall import (
 
 @given(n_pair=st.integers(1, N_KEY), batch=st.integers(1, 4), seed=st.integers(0, 99))
 @settings(deadline=None, derandomize=True, max_examples=30)
-def test_every_answer_follows_its_key_in_the_text(n_pair: int, batch: int, seed: int) -> None:
+def test_every_answer_is_the_value_that_stands_with_its_key(n_pair: int, batch: int, seed: int) -> None:
     tokens, targets = recall_batch(batch=batch, n_pair=n_pair, generator=np.random.default_rng(seed))
-    assert tokens.shape == targets.shape == (batch, 3 * n_pair)
+    assert tokens.shape == targets.shape == (batch, 2 * n_pair)
     for text, answers in zip(tokens.tolist(), targets.tolist(), strict=True):
-        pairs = dict(zip(text[: 2 * n_pair : 2], text[1 : 2 * n_pair : 2], strict=True))
+        pairs = dict(divmod(token, N_VALUE) for token in text[:n_pair])
         assert len(pairs) == n_pair  # no key comes twice
-        assert answers[: 2 * n_pair] == [NOTHING] * (2 * n_pair)
-        assert [pairs[key] for key in text[2 * n_pair :]] == answers[2 * n_pair :]
-        assert sorted(text[2 * n_pair :]) == sorted(pairs)
-        assert set(text) <= set(range(NOTHING + 1, VOCAB_SIZE))
+        asked = [token - FIRST_QUESTION for token in text[n_pair:]]
+        assert answers == [NOTHING] * n_pair + [FIRST_ANSWER + pairs[key] for key in asked]
+        assert sorted(asked) == sorted(pairs)
 
 
-def test_batches_for_training_have_one_length_that_fits() -> None:
+def test_batches_for_training_have_a_length_that_fits() -> None:
     generator = np.random.default_rng(0)
-    lengths = {sample_recall(None, batch=2, n=50, generator=generator)[0].shape[1] for _ in range(50)}
-    assert lengths == {3 * n_pair for n_pair in PAIRS if 3 * n_pair <= 50}
+    lengths = {sample_recall(None, batch=2, n=33, generator=generator)[0].shape[1] for _ in range(50)}
+    assert lengths == {2 * n_pair for n_pair in PAIRS if 2 * n_pair <= 33}
 
 
 class Oracle(nn.Module):
@@ -48,13 +50,13 @@ class Oracle(nn.Module):
         self.wrong = wrong
 
     def forward(self, tokens: Tensor) -> Tensor:
-        n = tokens.shape[1] // 3
+        n = tokens.shape[1] // 2
         logits = torch.zeros(*tokens.shape, VOCAB_SIZE)
         for row, text in enumerate(tokens.tolist()):
-            pairs = dict(zip(text[: 2 * n : 2], text[1 : 2 * n : 2], strict=True))
-            for place in range(2 * n, 3 * n):
-                right = (place - 2 * n) >= self.wrong * n
-                logits[row, place, pairs[text[place]] if right else NOTHING] = 1.0
+            pairs = dict(divmod(token, N_VALUE) for token in text[:n])
+            for i, question in enumerate(text[n:]):
+                value = FIRST_ANSWER + pairs[question - FIRST_QUESTION]
+                logits[row, n + i, value if i >= self.wrong * n else NOTHING] = 1.0
         return logits
 
 
