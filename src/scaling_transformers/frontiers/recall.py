@@ -12,12 +12,12 @@ from scaling_transformers.attention.masks import require_count
 from scaling_transformers.model import Transformer
 from scaling_transformers.training.loop import measuring
 
-N_KEY, N_VALUE = 32, 8
+N_KEY, N_VALUE = 16, 4
 FIRST_QUESTION = N_KEY * N_VALUE  # tokens before it are pairs, N_VALUE of each key
 FIRST_ANSWER = FIRST_QUESTION + N_KEY
 NOTHING = FIRST_ANSWER + N_VALUE  # what is to be answered where nothing was asked
 VOCAB_SIZE = NOTHING + 1
-PAIRS = (4, 8, 16, 32)
+PAIRS = (1, 2, 4, 8, 16)
 
 
 def recall_batch(*, batch: int, n_pair: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -52,10 +52,14 @@ def recall_batch(*, batch: int, n_pair: int, generator: np.random.Generator) -> 
 
 
 def sample_recall(text: Any, *, batch: int, n: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A batch for `train`: its texts have as many pairs as one of the `PAIRS` that fit into ``n`` tokens."""
+    """Texts for `train`, all with as many pairs: one of the `PAIRS` that fit into ``n`` tokens, at random.
+
+    ``batch`` texts of the most pairs; of fewer pairs as many more, so that a batch always asks as much.
+    """
     del text  # the task is drawn, not read
     fit = [n_pair for n_pair in PAIRS if 2 * n_pair <= n]
-    return recall_batch(batch=batch, n_pair=int(generator.choice(fit)), generator=generator)
+    n_pair = int(generator.choice(fit))
+    return recall_batch(batch=batch * fit[-1] // n_pair, n_pair=n_pair, generator=generator)
 
 
 def recall_accuracy(model: Transformer, *, n_pair: int, n_text: int = 128, seed: int = 0) -> float:
