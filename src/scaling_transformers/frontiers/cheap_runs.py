@@ -1,6 +1,6 @@
 """Transformers that save in five ways, trained at equal FLOPs, and asked to recall.
 
-``python -m scaling_transformers.frontiers.cheap_runs`` trains what the files in ``data/frontiers/cheap``
+``python -m scaling_transformers.frontiers.cheap_runs`` trains what the files in ``data/cheap``
 declare and their tables lack, all of it where the tables are deleted first, and writes a record of when and
 on what it was made.
 """
@@ -27,7 +27,7 @@ from scaling_transformers.frontiers.recall import PAIRS, VOCAB_SIZE, recall_accu
 from scaling_transformers.frontiers.ternary import ROUNDINGS, round_after_training
 from scaling_transformers.model import Transformer
 from scaling_transformers.training.corpora import Corpus, python_library
-from scaling_transformers.training.loop import train
+from scaling_transformers.training.loop import Sampler, sample_batch, train
 from scaling_transformers.training.record import read_record, shipped, write_record
 from scaling_transformers.training.results import load_results
 from scaling_transformers.training.runs import batch_for, config_of, held_out_loss
@@ -35,7 +35,7 @@ from scaling_transformers.training.sweeps import read_sweep, run_sweep
 
 SWEEPS = ("rates", "text", "recall")
 TASKS = ("text", "recall")
-_DATA = shipped("frontiers/cheap")
+_DATA = shipped("cheap")
 _COMMAND = "python -m scaling_transformers.frontiers.cheap_runs"
 
 
@@ -120,7 +120,9 @@ def _on_text(model: Transformer, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _on_recall(model: Transformer, settings: Mapping[str, Any]) -> dict[str, Any]:
     n_step, batch, n = int(settings["n_step"]), int(settings["batch"]), model.config.n_ctx
-    losses = _train(model, settings, np.zeros(n + 1, np.uint8), n_step=n_step, batch=batch, recall=True)
+    losses = _train(
+        model, settings, np.zeros(n + 1, np.uint8), n_step=n_step, batch=batch, sampler=sample_recall
+    )
     return {
         "n_step": n_step,
         "loss": float(np.mean(losses[-100:])),
@@ -135,7 +137,7 @@ def _train(
     *,
     n_step: int,
     batch: int,
-    recall: bool = False,
+    sampler: Sampler = sample_batch,
 ) -> list[float]:
     return train(
         model,
@@ -146,7 +148,7 @@ def _train(
         learning_rate=float(settings["learning_rate"]),
         seed=int(settings["seed"]),
         transfer=True,
-        **({"sampler": sample_recall} if recall else {}),
+        sampler=sampler,
     )
 
 
