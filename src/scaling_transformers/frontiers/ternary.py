@@ -26,7 +26,7 @@ def ternary(weight: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> ternary(torch.tensor([[1.0, -0.2, 0.3, -2.5]])).tolist()
+    >>> ternary(torch.tensor([[1.0, 0.2, 0.3, -2.5]])).tolist()
     [[1.0, 0.0, 0.0, -1.0]]
 
     Source: Ma et al. 2024 (BitNet b1.58), RoundClip with the absmean scale.
