@@ -47,11 +47,21 @@ def test_at_equal_joules_the_dense_model_lies_between_two_widths() -> None:
     assert found.margin == 0.0
 
 
+def test_a_dense_model_that_is_cheaper_and_better_is_the_one_to_beat() -> None:
+    losses = {("dense", 16): [2.0, 2.0], ("dense", 64): [3.0, 3.0], ("ternary", 64): [2.2, 2.2]}
+    cost = {("dense", 16): 1.0, ("dense", 64): 100.0, ("ternary", 64): 10.0}
+    found = gap_at_equal_joules(
+        table(losses), "ternary", budget=1e11, d_model=64, joules=lambda *key: cost[key], quantile=t_95
+    )
+    assert found is not None
+    assert found.less == pytest.approx(0.2)
+
+
 def test_the_error_of_a_line_between_two_points_is_the_sum_of_their_shares() -> None:
     rng = np.random.default_rng(0)
     drawn = [rng.standard_normal((2, 3)) for _ in range(4000)]
     middles = [0.25 * one.mean() + 0.75 * other.mean() for one, other in drawn]
-    losses = {("dense", 16): [0.0, 1.0, 2.0], ("dense", 32): [0.0, 1.0, 2.0], ("int4", 32): [0.0, 1.0, 2.0]}
+    losses = {("dense", 16): [9.0, 10.0, 11.0], ("dense", 32): [0.0, 1.0, 2.0], ("int4", 32): [0.0, 1.0, 2.0]}
     cost = {("dense", 16): 1.0, ("dense", 32): 16.0, ("int4", 32): 8.0}
     found = gap_at_equal_joules(
         table(losses), "int4", budget=1e11, d_model=32, joules=lambda *key: cost[key], quantile=lambda _: 1.0

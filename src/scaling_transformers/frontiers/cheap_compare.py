@@ -84,10 +84,11 @@ def gap_at_equal_joules(
     joules: Callable[[str, int], float],
     quantile: Callable[[int], float],
 ) -> Gap | None:
-    """Compare a way with the dense model that writes a token with as many joules, trained with as many FLOPs.
+    """Compare a way with the best dense model that writes a token with no more joules, trained alike.
 
-    The dense model's loss is taken from the line between the two widths whose joules lie on either side, in
-    the logarithm of the joules.
+    The dense models are those of the table with the same training FLOPs, and one in between that costs just
+    as many joules: its loss is taken from the line between the two widths whose joules lie on either side,
+    in the logarithm of the joules. Where training is short, the best is narrower than the joules allow.
 
     Parameters
     ----------
@@ -104,11 +105,16 @@ def gap_at_equal_joules(
     curve = sorted(
         (float(np.log(joules("dense", d))), cell) for (w, d), cell in cells.items() if w == "dense"
     )
+    dense = []  # mean, and variance in units of the spread between seeds
     for (low, left), (high, right) in pairwise(curve):
+        if low <= at:
+            dense.append((left.mean, 1 / left.n))
         if low <= at <= high:
             share = (at - low) / (high - low)
-            dense = (1 - share) * left.mean + share * right.mean
-            variance = 1 / one.n + (1 - share) ** 2 / left.n + share**2 / right.n
-            margin = _spread(cells, quantile=quantile) * float(variance) ** 0.5
-            return Gap(float(one.mean - dense), float(margin))
-    return None
+            between = (1 - share) * left.mean + share * right.mean
+            dense.append((between, (1 - share) ** 2 / left.n + share**2 / right.n))
+    if not curve[0][0] <= at <= curve[-1][0]:
+        return None
+    mean, variance = min(dense)
+    margin = _spread(cells, quantile=quantile) * (1 / one.n + variance) ** 0.5
+    return Gap(float(one.mean - mean), float(margin))
