@@ -74,7 +74,7 @@ def smallest_footprint(
     Examples
     --------
     >>> from scaling_transformers.scaling import ChinchillaLaw
-    >>> law = ChinchillaLaw(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+    >>> law = ChinchillaLaw.published()
     >>> for used in (0, 1e13):
     ...     best = smallest_footprint(
     ...         law, loss=2.0, n_inference_tokens=used, utilisation=0.4, pue=1.1, carbon_intensity=400
