@@ -30,10 +30,12 @@ from scaling_transformers.frontiers.quantum_attention import (
     swap_test,
     swap_test_gates,
 )
+from scaling_transformers.frontiers.quantum_machines import QuantumMachine, quantum_machine
 
 __all__ = [
     "Circuit",
     "Gate",
+    "QuantumMachine",
     "apply",
     "cnot",
     "controlled_swap",
@@ -47,6 +49,7 @@ __all__ = [
     "loading_gates",
     "measure",
     "probability_of_zero",
+    "quantum_machine",
     "quantum_scores",
     "rotation",
     "run",

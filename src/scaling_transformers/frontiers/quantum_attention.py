@@ -197,7 +197,7 @@ def sampled_cosine(q: ArrayLike, k: ArrayLike, *, samples: int, rng: np.random.G
     """The cosine of two vectors from random entries, without a quantum computer.
 
     Draws entry ``i`` with probability ``q_i**2 / |q|**2``, what measuring the loaded ``q`` would do, and
-    averages ``(k_i / |k|) / (q_i / |q|)``. The mean is the cosine and the variance of one draw ``1 - cos**2``:
+    averages ``(k_i / |k|) / (q_i / |q|)``. The mean is the cosine, the variance of one draw ``1 - cos**2``:
     the same as that of one shot of `interference_test`. A tree of sums, as `load` needs it, finds an entry in
     ``log2(d)`` steps.
 
@@ -251,9 +251,9 @@ def estimation_calls(error: float, *, cosine: float = 0.0) -> int:
     """Runs of the circuit, forwards or backwards, that amplitude estimation needs for the same ``error``.
 
     ``M`` rounds, each running the circuit once backwards and once forwards, bring the estimate of a
-    probability ``p`` to within ``2 pi sqrt(p (1 - p)) / M + pi**2 / M**2`` in at least 81 % of cases; the cosine is
-    ``2 p - 1``. Of order 1 / error, where shots are of order 1 / error**2. The rounds follow each other in
-    one run, so that no error may creep in throughout. The gates of the phase estimation are not counted.
+    probability ``p`` to within ``2 pi sqrt(p (1 - p)) / M + pi**2 / M**2`` in at least 81 % of cases; the
+    cosine is ``2 p - 1``. Of order 1 / error, where shots are of order 1 / error**2. The rounds follow each
+    other in one run, so that no gate may fail throughout. Gates of the phase estimation itself are left out.
 
     Source: Brassard et al. 2002.
     """
