@@ -158,9 +158,9 @@ def quantum_scores(
 
     Examples
     --------
-    >>> q, k = np.array([[3.0, 4.0]]), np.array([[4.0, -3.0], [-3.0, -4.0]])
+    >>> q, k = np.array([[3.0, 4.0]]), np.array([[4.0, 3.0], [-3.0, -4.0]])
     >>> quantum_scores(q, k, shots=None, rng=np.random.default_rng(0), scale=1.0).round(6).tolist()
-    [[0.0, -25.0]]
+    [[24.0, -25.0]]
     """
     q, k = _vectors(q, name="q"), _vectors(k, name="k")
     if q.ndim < 2 or k.ndim != q.ndim or q.shape[:-2] != k.shape[:-2] or q.shape[-1] != k.shape[-1]:
