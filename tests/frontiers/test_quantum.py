@@ -12,7 +12,6 @@ from scaling_transformers.frontiers import (
     apply,
     cnot,
     controlled_swap,
-    flip,
     hadamard,
     inverse,
     measure,
@@ -57,7 +56,6 @@ def test_gates_are_the_kronecker_products_of_their_matrices(order, seed, angle):
     x = np.array([[0.0, 1.0], [1.0, 0.0]])
     expected = {
         hadamard(a): kron(**{f"q{a}": np.array([[1, 1], [1, -1]]) / 2**0.5}),
-        flip(a): kron(**{f"q{a}": x}),
         rotation(a, angle): kron(**{f"q{a}": turn}),
         cnot(a, b): kron(**{f"q{a}": KET[0]}) + kron(**{f"q{a}": KET[1], f"q{b}": x}),
         controlled_swap(a, b, c): kron(**{f"q{a}": KET[0]}) + kron(**{f"q{a}": KET[1]}) @ swap(b, c),
@@ -72,7 +70,7 @@ def test_gates_are_the_kronecker_products_of_their_matrices(order, seed, angle):
 def test_a_circuit_keeps_the_length_and_its_inverse_undoes_it(order, seed, angle):
     a, b, c, d = order
     phase = Gate("S", (d,), np.diag([1.0, 1j]))
-    circuit = [hadamard(a), phase, cnot(a, b), rotation(d, angle), controlled_swap(d, c, b), flip(c)]
+    circuit = [hadamard(a), phase, cnot(a, b), rotation(d, angle), controlled_swap(d, c, b)]
     state = random_state(seed)
     after = run(circuit, n_qubit=N, state=state)
     assert np.linalg.norm(after) == pytest.approx(1.0)
