@@ -25,7 +25,6 @@ from scaling_transformers.frontiers.quantum_attention import (
     loading_gates,
     quantum_scores,
     sampled_cosine,
-    shots_for,
     swap_test,
     swap_test_gates,
 )
@@ -52,7 +51,6 @@ __all__ = [
     "rotation",
     "run",
     "sampled_cosine",
-    "shots_for",
     "state_bytes",
     "swap_test",
     "swap_test_gates",

@@ -241,12 +241,6 @@ def swap_test_gates(d: int) -> int:
     return 2 * loading_gates(d) + 2 + d.bit_length() - 1
 
 
-def shots_for(error: float, *, cosine: float = 0.0) -> int:
-    """Shots after which the cosine's standard error is at most ``error``: ``(1 - cos**2) / error**2``."""
-    _require_error(error, cosine)
-    return max(1, math.ceil((1 - cosine**2) / error**2 * (1 - 1e-12)))
-
-
 def estimation_calls(error: float, *, cosine: float = 0.0) -> int:
     """Runs of the circuit, forwards or backwards, that amplitude estimation needs for the same ``error``.
 
