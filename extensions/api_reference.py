@@ -130,9 +130,7 @@ def home(package: str, name: str) -> str:
     [entry] = [entry for entry in offered(package) if entry.name == name]
     if entry.kind == "data":
         return entry.path
-    offers = [
-        other.path for around in packages() for other in offered(around) if other.value is entry.value
-    ]
+    offers = [other.path for around in packages() for other in offered(around) if other.value is entry.value]
     own = [path for path in offers if entry.value.__module__.startswith(path.rpartition(".")[0] + ".")]
     return max(own or offers[:1], key=len)
 
@@ -142,7 +140,9 @@ def described() -> dict[str, Entry]:
     """Every public name at the path under which the reference describes it."""
     found = {}
     for package in packages():
-        found.update({entry.path: entry for entry in offered(package) if home(package, entry.name) == entry.path})
+        found.update(
+            {entry.path: entry for entry in offered(package) if home(package, entry.name) == entry.path}
+        )
     for module in modules():
         found.update({entry.path: entry for entry in kept(module)})
     return found
@@ -182,7 +182,9 @@ def look_up(word: str, *, inside: str) -> str | None:
             if not rest:
                 return near[0]
             member = getattr(described()[near[0]].value, rest, None)
-            return f"{near[0]}.{rest}" if getattr(member, "__doc__", None) and is_a_member(member) else near[0]
+            return (
+                f"{near[0]}.{rest}" if getattr(member, "__doc__", None) and is_a_member(member) else near[0]
+            )
     module = next((name for name in modules() if name.endswith(f".{word}") and has_target(name)), None)
     return module
 
@@ -198,12 +200,10 @@ def as_rst(text: str, *, inside: str) -> str:
         return f":py:{role}:`{match[1]} <{path}>`"
 
     text = re.sub(r"(?<![`:\w])`([^`\n]+)`(?![`_\w])", replace, text)
-    return re.sub(r"^Source: ", "**Source.** ", text, flags=re.MULTILINE)
+    return re.sub(r"^Source: ", "Source\n------\n", text, flags=re.MULTILINE)  # a section for napoleon
 
 
-def described_as_rst(
-    app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]
-) -> None:
+def described_as_rst(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Turn the backticks of every docstring that autodoc reads."""
     lines[:] = as_rst("\n".join(lines), inside=getattr(value, "__module__", None) or name).split("\n")
 
@@ -240,11 +240,20 @@ def link_types(app: Sphinx, doctree: nodes.document) -> None:
             node["reftype"], node["reftarget"], node["refspecific"] = "obj", path, False
 
 
-def table(entries: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    """Lines of the overview: for each entry role, path and first sentence."""
-    yield from (".. list-table::", "   :class: api-overview", "   :header-rows: 1", "", "   * - name", "     - what it is")
-    for role, path, summary in entries:
-        yield f"   * - :py:{role}:`{path.rpartition('.')[2]} <{path}>`"
+def table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Lines of the overview: for each name its path and its first sentence; none if there are no names."""
+    head = (
+        ".. list-table::",
+        "   :class: api-overview",
+        "   :header-rows: 1",
+        "",
+        "   * - name",
+        "     - what it is",
+    )
+    for number, (path, summary) in enumerate(rows):
+        if number == 0:
+            yield from head
+        yield f"   * - :py:obj:`{path.rpartition('.')[2]} <{path}>`"
         yield f"     - {summary}"
     yield ""
 
@@ -266,7 +275,7 @@ def entry_lines(entry: Entry) -> Iterator[str]:
 
 
 class ApiReference(SphinxDirective):
-    """The reference of one package, or with ``:of: packages`` the table of all of them."""
+    """The reference of one package."""
 
     required_arguments = 1
 
@@ -275,35 +284,40 @@ class ApiReference(SphinxDirective):
         for name in modules():
             if name == package or name.startswith(f"{package}."):
                 self.env.note_dependency(importlib.import_module(name).__file__)
-        text = "\n".join(self.markdown(package))
-        holder = nodes.section()
-        self.state.nested_parse(StringList(text.split("\n"), package), 0, holder, match_titles=True)
-        return holder.children
+        top = self.parsed(nodes.section(), self.package(package))
+        return [*top.children, *map(self.section, filter(kept, self.below(package)))]
 
-    def markdown(self, package: str) -> Iterator[str]:
-        """The page in MyST, with everything of Python's domain in blocks of reStructuredText."""
+    def below(self, package: str) -> list[str]:
+        return [name for name in modules() if name.rpartition(".")[0] == package]
 
-        def block(lines: Iterable[str]) -> Iterator[str]:
-            yield from ("```````{eval-rst}", *lines, "```````", "")
+    def section(self, module: str) -> nodes.section:
+        """The part of the page on what a module keeps to itself."""
+        short = module.removeprefix(f"{PACKAGE}.")
+        section = nodes.section("", nodes.title("", "", nodes.literal("", short)), names=[short])
+        self.state.document.note_implicit_target(section, section)
+        return self.parsed(section, self.module(module))
 
-        yield from block([f".. automodule:: {package}"])
-        rows, entries = [], []
-        for entry in offered(package):
-            path = home(package, entry.name)
-            rows.append(("obj", path, as_rst(entry.summary, inside=package)))
+    def parsed(self, holder: nodes.section, lines: Iterable[str]) -> nodes.section:
+        """A node with reStructuredText parsed into it."""
+        text = ["```````{eval-rst}", *lines, "```````"]
+        self.state.nested_parse(StringList(text, self.arguments[0]), 0, holder)
+        return holder
+
+    def package(self, package: str) -> Iterator[str]:
+        """A package's own words, the table of what it offers, and the entries of what is at home in it."""
+        yield from (f".. automodule:: {package}", "")
+        homes = [(entry, home(package, entry.name)) for entry in offered(package)]
+        yield from table((path, as_rst(entry.summary, inside=package)) for entry, path in homes)
+        for entry, path in homes:
             if path == entry.path:
-                entries.append(entry)
-        if rows:
-            yield from block(table(rows))
-        for entry in entries:
-            yield from block(entry_lines(entry))
-        for module in modules():
-            if module.rpartition(".")[0] == package and (own := kept(module)):
-                yield from (f"## `{module.removeprefix(PACKAGE + '.')}`", "")
-                yield from block([f".. automodule:: {module}", *([] if has_target(module) else ["   :no-index:"])])
-                yield from block(table(("obj", e.path, as_rst(e.summary, inside=module)) for e in own))
-                for entry in own:
-                    yield from block(entry_lines(entry))
+                yield from entry_lines(entry)
+
+    def module(self, module: str) -> Iterator[str]:
+        """A module's own words, the table of what it keeps, and its entries."""
+        yield from (f".. automodule:: {module}", *([] if has_target(module) else ["   :no-index:"]), "")
+        yield from table((entry.path, as_rst(entry.summary, inside=module)) for entry in kept(module))
+        for entry in kept(module):
+            yield from entry_lines(entry)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -214,7 +214,11 @@ def mark_links(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def chapters_read_with_other_pages(
-    app: Sphinx, env: BuildEnvironment, added: Collection[str], changed: Collection[str], removed: Collection[str]
+    app: Sphinx,
+    env: BuildEnvironment,
+    added: Collection[str],
+    changed: Collection[str],
+    removed: Collection[str],
 ) -> list[str]:
     """All chapters if the glossary has come into the book or left it."""
     glossary = app.config.first_use_glossary
