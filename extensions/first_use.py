@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 _CLOSED = (
     *(nodes.title, nodes.subtitle, nodes.rubric, nodes.caption, nodes.legend, nodes.figure, nodes.table),
     *(nodes.reference, nodes.target, nodes.footnote, nodes.citation, nodes.raw, nodes.comment, nodes.image),
+    nodes.system_message,
     *(nodes.literal, nodes.literal_block, nodes.doctest_block, nodes.math, nodes.math_block, pending_xref),
 )
 """Kinds of nodes in which no term is linked."""
@@ -89,15 +90,15 @@ def pattern_of(terms: list[Term]) -> tuple[re.Pattern[str] | None, dict[str, Ter
 
 
 def _either_case(form: str) -> str:
-    """A form as a pattern: any space between its words, and a capital or small first letter."""
-    pattern = r"\s+".join(map(re.escape, form.split()))
+    """A form as a pattern: any space between its words, any apostrophe, a capital or small first letter."""
+    pattern = r"\s+".join(map(re.escape, form.split())).replace("'", "['’]")
     first = form[0]
     return f"[{first.lower()}{first.upper()}]{pattern[1:]}" if first.isalpha() else pattern
 
 
 def term_of(written: str, before: str, by_form: dict[str, Term]) -> Term | None:
     """The term that was written after the text ``before``; a capital counts only where a sentence begins."""
-    form = " ".join(written.split())
+    form = " ".join(written.split()).replace("’", "'")
     if form in by_form:
         return by_form[form]
     begins = re.search(r"(^|[.!?:][\"”’)]*\s+|[(“\"])$", before)
