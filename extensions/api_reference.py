@@ -86,9 +86,9 @@ def source_of(module: ModuleType, name: str) -> ModuleType:
     """The module whose source sets a constant that ``module`` offers."""
     for other in modules():
         candidate = importlib.import_module(other)
-        if not hasattr(candidate, "__path__") and hasattr(candidate, name) and comment_on(candidate, name):
-            if vars(candidate)[name] is vars(module)[name]:
-                return candidate
+        same = vars(candidate).get(name) is vars(module)[name]
+        if same and not hasattr(candidate, "__path__") and comment_on(candidate, name):
+            return candidate
     return module
 
 
@@ -126,7 +126,7 @@ def kept(module_name: str) -> tuple[Entry, ...]:
 
 @cache
 def home(package: str, name: str) -> str:
-    """Where an object that a package offers is described: in the package that holds its source, if that offers it."""
+    """Where an object that a package offers is described: in the package of its source, if that offers it."""
     [entry] = [entry for entry in offered(package) if entry.name == name]
     if entry.kind == "data":
         return entry.path
