@@ -190,7 +190,7 @@ def look_up(word: str, *, inside: str) -> str | None:
 
 
 def as_rst(text: str, *, inside: str) -> str:
-    """A docstring as reStructuredText: a word in single backticks is a link if it is a name, else a literal."""
+    """A docstring as reStructuredText: a word in backticks is a link if it is a name, else a literal."""
 
     def replace(match: re.Match[str]) -> str:
         path = look_up(match[1], inside=inside)

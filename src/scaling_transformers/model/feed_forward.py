@@ -56,9 +56,9 @@ class FeedForward(nn.Module):
 class Dispatch(NamedTuple):
     """Pairs of a token and an expert that serves it, those of each expert side by side."""
 
-    tokens: Tensor  # (n_pair,): rows of the flat input
-    weights: Tensor  # (n_pair,): factors on the expert's output
-    counts: list[int]  # pairs of each expert
+    tokens: Tensor  #: (n_pair,): rows of the flat input
+    weights: Tensor  #: (n_pair,): factors on the expert's output
+    counts: list[int]  #: pairs of each expert
 
 
 class MixtureOfExperts(nn.Module):
