@@ -194,9 +194,11 @@ def forget_chapter(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 def report_unused_terms(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn of each term that no chapter uses, unless the chapter that it waits for is not there yet."""
     used = {term for terms in _uses(env).values() for term in terms}
-    chapters = {Path(docname).name for docname in env.found_docs}
+    folder = app.config.first_use_glossary.rpartition("/")[0]
     for term in _terms(app):
-        if term.terms[0] not in used and (term.chapter is None or term.chapter in chapters):
+        if term.terms[0] not in used and (
+            term.chapter is None or f"{folder}/{term.chapter}" in env.found_docs
+        ):
             logger.warning(
                 "no chapter uses the term %r",
                 term.terms[0],
