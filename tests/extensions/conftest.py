@@ -16,7 +16,11 @@ author: Nobody
 only_build_toc_files: true
 execute: { execute_notebooks: cache, stderr_output: show }
 sphinx:
-  local_extensions: { book_site: extensions, source_fingerprint: extensions, spoiled_cells: extensions }
+  local_extensions:
+    book_site: extensions
+    first_use: extensions
+    source_fingerprint: extensions
+    spoiled_cells: extensions
   config: { nb_execution_show_tb: true, nb_ipywidgets_js: {} }
 """
 CONTENTS = "format: jb-book\nroot: chapters/one\nchapters:\n  - file: chapters/two\n"

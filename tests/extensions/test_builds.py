@@ -66,3 +66,26 @@ def test_a_chapter_from_the_cache_offers_its_notebook_with_its_outputs(small_boo
     offered = small_book.folder / "_build/html/_sources/chapters/one.ipynb"
     assert "More words." in offered.read_text("utf-8")
     assert "'second onesecond one'" in offered.read_text("utf-8")
+
+
+GLOSSARY = "# Glossary\n\n```{{glossary}}\n.. from: {chapter}\n{term}\n  What we use.\n```\n"
+
+
+def test_a_new_term_is_linked_in_an_old_chapter_and_one_that_no_chapter_uses_fails_the_build(small_book):
+    small_book.write_chapter("one")
+    small_book.write_chapter("two")
+    small_book.write("_toc.yml", CONTENTS + "  - file: chapters/glossary\n")
+    small_book.write("chapters/glossary.md", GLOSSARY.format(chapter="three", term="verb"))
+    status, said = small_book.build()
+    assert status == 0, said  # "three", which is to use the verb, is not in the book yet
+    assert "glossary-term" not in small_book.page("two")
+
+    small_book.write("chapters/glossary.md", GLOSSARY.format(chapter="two", term="words"))
+    status, said = small_book.build()
+    assert (status, chapters_run(said)) == (0, set()), said
+    assert 'href="glossary.html#term-words"' in small_book.page("two")
+
+    small_book.write("chapters/glossary.md", GLOSSARY.format(chapter="two", term="verb"))
+    status, said = small_book.build()
+    assert status != 0
+    assert "chapters/glossary.md:5: WARNING: no chapter uses the term 'verb'" in said

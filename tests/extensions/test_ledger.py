@@ -6,7 +6,6 @@ import pytest
 from bs4 import BeautifulSoup
 
 CLAIMS = "name,chapter,claim,source\nfirst,one,One is true.,the essay\nsecond,two,Two is true.,the essay\n"
-EXTENSIONS = "local_extensions: { book_site: extensions, spoiled_cells: extensions, ledger: extensions,"
 CONTENTS = "format: jb-book\nroot: chapters/one\nchapters:\n  - file: chapters/two\n  - file: chapters/end\n"
 END = """\
 # The end
@@ -32,7 +31,7 @@ def deciding(claim, verdict, number="0.50"):
 @pytest.fixture(scope="module")
 def ledger_book(small_book):
     config = (small_book.folder / "_config.yml").read_text()
-    small_book.write("_config.yml", config.replace("local_extensions: { book_site: extensions,", EXTENSIONS))
+    small_book.write("_config.yml", config.replace("book_site:", "ledger: extensions\n    book_site:"))
     small_book.write("_toc.yml", CONTENTS)
     small_book.write("src/scaling_transformers/data/claims.csv", CLAIMS)
     small_book.write("chapters/end.md", END)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class SmallestFootprint:
     """Parameters and training tokens that reach ``loss``, with the footprints of training and of use."""
 
-    n_params: float
-    n_tokens: float
+    n_params: float  #: Parameters.
+    n_tokens: float  #: Tokens of training.
     loss: float
     training: Footprint
-    inference: Footprint
+    inference: Footprint  #: Of all use.
 
     @property
     def total(self) -> Footprint:
