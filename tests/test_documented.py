@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 from functools import cached_property
+from pathlib import Path
 
 import pytest
 from sphinx.pycode import ModuleAnalyzer
@@ -50,6 +51,12 @@ def function_of(member):
 def test_the_walk_reaches_packages_and_modules():
     assert {"scaling_transformers.attention", "scaling_transformers.training.sweeps"} <= set(MODULES)
     assert len(MODULES) > 100
+
+
+def test_every_package_has_a_page_in_the_reference():
+    packages = {path.parent.name for path in Path(scaling_transformers.__file__).parent.glob("*/__init__.py")}
+    pages = {path.stem for path in (Path(__file__).parents[1] / "chapters" / "api").glob("*.md")}
+    assert pages == packages | {"index", "package"}
 
 
 @every_module
