@@ -50,6 +50,7 @@ class Gate:
         return Gate(self.name, self.qubits, np.swapaxes(self.matrix.conj(), 0, 1))
 
 
+#: Gates, the first to act first.
 Circuit = Sequence[Gate]
 
 _HADAMARD = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0)
