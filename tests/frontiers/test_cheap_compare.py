@@ -27,64 +27,39 @@ def test_two_ways_have_the_interval_of_student_s_test() -> None:
     assert found.word == "better"
 
 
-def test_at_equal_joules_the_dense_model_lies_between_two_widths() -> None:
-    losses = {
-        ("dense", 16): [3.0, 3.0],
-        ("dense", 64): [2.0, 2.0],
-        ("ternary", 64): [2.5, 2.5],
-    }
-    cost = {("dense", 16): 1.0, ("dense", 64): 100.0, ("ternary", 64): 10.0}
-    found = gap_at_equal_joules(
-        table(losses),
-        "ternary",
-        budget=1e11,
-        d_model=64,
-        joules=lambda way, d: cost[way, d],
-        quantile=t_95,
+def at_equal_joules(losses: dict[tuple[str, int], list[float]], cost: dict[tuple[str, int], float]) -> Gap:
+    return gap_at_equal_joules(
+        table(losses), "ternary", budget=1e11, joules=lambda *key: cost[key], quantile=t_95
     )
-    assert found is not None
-    assert found.less == pytest.approx(0.0)  # halfway, in the logarithm
-    assert found.margin == 0.0
 
 
-def test_a_dense_model_that_is_cheaper_and_better_is_the_one_to_beat() -> None:
-    losses = {("dense", 16): [2.0, 2.0], ("dense", 64): [3.0, 3.0], ("ternary", 64): [2.2, 2.2]}
-    cost = {("dense", 16): 1.0, ("dense", 64): 100.0, ("ternary", 64): 10.0}
-    found = gap_at_equal_joules(
-        table(losses), "ternary", budget=1e11, d_model=64, joules=lambda *key: cost[key], quantile=t_95
-    )
-    assert found is not None
-    assert found.less == pytest.approx(0.2)
+LOSSES = {
+    ("dense", 16): [2.0, 2.2],
+    ("dense", 64): [3.0, 3.2],
+    ("ternary", 16): [2.5, 2.7],
+    ("ternary", 64): [1.5, 1.7],
+}
+COST = {("dense", 16): 4.0, ("dense", 64): 100.0, ("ternary", 16): 1.0, ("ternary", 64): 10.0}
 
 
-def test_the_error_of_a_line_between_two_points_is_the_sum_of_their_shares() -> None:
-    rng = np.random.default_rng(0)
-    drawn = [rng.standard_normal((2, 3)) for _ in range(4000)]
-    middles = [0.25 * one.mean() + 0.75 * other.mean() for one, other in drawn]
-    losses = {("dense", 16): [9.0, 10.0, 11.0], ("dense", 32): [0.0, 1.0, 2.0], ("int4", 32): [0.0, 1.0, 2.0]}
-    cost = {("dense", 16): 1.0, ("dense", 32): 16.0, ("int4", 32): 8.0}
-    found = gap_at_equal_joules(
-        table(losses), "int4", budget=1e11, d_model=32, joules=lambda *key: cost[key], quantile=lambda _: 1.0
-    )
-    assert found is not None
-    assert found.margin**2 == pytest.approx(1 / 3 + np.var(middles), rel=0.05)
+def test_a_better_model_that_is_dearer_than_the_best_dense_one_does_not_count() -> None:
+    assert at_equal_joules(LOSSES, COST).less == pytest.approx(0.5)
 
 
-def test_no_dense_model_as_cheap_means_no_answer() -> None:
-    losses = {("dense", 16): [3.0, 3.0], ("dense", 64): [2.0, 2.0], ("ternary", 64): [2.5, 2.5]}
-    for cost in (0.5, 200.0):
-        joules = {("dense", 16): 1.0, ("dense", 64): 100.0, ("ternary", 64): cost}
-        assert (
-            gap_at_equal_joules(
-                table(losses),
-                "ternary",
-                budget=1e11,
-                d_model=64,
-                joules=lambda way, d, joules=joules: joules[way, d],
-                quantile=t_95,
-            )
-            is None
-        )
+def test_each_way_comes_with_the_better_of_its_models_that_are_cheap_enough() -> None:
+    assert at_equal_joules(LOSSES, COST | {("ternary", 64): 4.0}).less == pytest.approx(-0.5)
+
+
+def test_the_margin_at_equal_joules_is_that_of_two_means_with_a_pooled_spread() -> None:
+    spread = np.std([2.0, 2.2], ddof=1)  # the same for all four
+    assert at_equal_joules(LOSSES, COST).margin == pytest.approx(t_95(5) * spread)
+
+
+def test_a_way_with_no_model_as_cheap_has_no_answer() -> None:
+    with pytest.raises(ValueError, match="'ternary' model that writes"):
+        at_equal_joules(LOSSES, COST | {("ternary", 16): 5.0})
+    with pytest.raises(ValueError, match="dense"):
+        at_equal_joules({key: LOSSES[key] for key in LOSSES if key[0] == "ternary"}, COST)
 
 
 def test_one_seed_has_no_interval() -> None:

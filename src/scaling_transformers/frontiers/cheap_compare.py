@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,41 +79,34 @@ def gap_at_equal_joules(
     way: str,
     *,
     budget: float,
-    d_model: int,
     joules: Callable[[str, int], float],
     quantile: Callable[[int], float],
-) -> Gap | None:
-    """Compare a way with the best dense model that writes a token with no more joules, trained alike.
+) -> Gap:
+    """Compare a way with the best dense model, both trained with the same FLOPs, at no more joules a token.
 
-    The dense models are those of the table with the same training FLOPs, and one in between that costs just
-    as many joules: its loss is taken from the line between the two widths whose joules lie on either side,
-    in the logarithm of the joules. Where training is short, the best is narrower than the joules allow.
+    The best dense model of the budget is the one of the width with the lowest mean loss. It is set against
+    the best model of the way, of any width, that writes a token for no more joules than it does.
 
     Parameters
     ----------
     joules : callable
         Of a way and a width, to write a token.
-    table, quantile, errors : as for `gap_at_equal_flops`
+    table, budget, quantile : as for `gap_at_equal_flops`
 
-    Returns
-    -------
-    Gap, or None where the table has no dense model that is cheaper, or none that is dearer
+    Raises
+    ------
+    ValueError
+        If a run has one seed, or the table has no dense model, or no model of the way that is as cheap.
     """
     cells = _cells(table, budget=budget)
-    one, at = cells[way, d_model], np.log(joules(way, d_model))
-    curve = sorted(
-        (float(np.log(joules("dense", d))), cell) for (w, d), cell in cells.items() if w == "dense"
-    )
-    dense = []  # mean, and variance in units of the spread between seeds
-    for (low, left), (high, right) in pairwise(curve):
-        if low <= at:
-            dense.append((left.mean, 1 / left.n))
-        if low <= at <= high:
-            share = (at - low) / (high - low)
-            between = (1 - share) * left.mean + share * right.mean
-            dense.append((between, (1 - share) ** 2 / left.n + share**2 / right.n))
-    if not curve[0][0] <= at <= curve[-1][0]:
-        return None
-    mean, variance = min(dense)
-    margin = _spread(cells, quantile=quantile) * (1 / one.n + variance) ** 0.5
-    return Gap(float(one.mean - mean), float(margin))
+    dense = {d: cell for (w, d), cell in cells.items() if w == "dense"}
+    if not dense:
+        raise ValueError(f"table must have a dense model with the budget {budget:g}")
+    width = min(dense, key=lambda d: dense[d].mean)
+    allowed = joules("dense", width)
+    cheap = [cell for (w, d), cell in cells.items() if w == way and joules(w, d) <= allowed]
+    if not cheap:
+        raise ValueError(f"table must have a {way!r} model that writes a token for {allowed:g} J or less")
+    one, best = min(cheap, key=lambda cell: cell.mean), dense[width]
+    margin = _spread(cells, quantile=quantile) * (1 / one.n + 1 / best.n) ** 0.5
+    return Gap(one.mean - best.mean, float(margin))

@@ -12,7 +12,7 @@ from scaling_transformers.footprint.operations import ChipEnergy, operation
 
 WAYS = ("dense", "ternary", "int4", "linear", "state space")
 BLOCK = 32  # tokens in a block of linear attention
-N_STATE, N_TAP = 16, 4  # of the state space, as in `state_space`
+N_STATE, N_TAP = 16, 4  # of the state space: numbers a channel keeps, tokens its convolution sees
 BITS = {"ternary": 2, "int4": 4}  # of a weight as it is stored; three values need log2(3) = 1.58 at least
 FLOAT_BYTES, STATE_BYTES, SCALE_BYTES = 2, 4, 2
 SCAN_OPERATIONS = 9  # a number of the state and token; see `mixer_flops`

@@ -14,10 +14,9 @@ from torch.nn import functional as F
 
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.config import TransformerConfig
+from scaling_transformers.frontiers.cheap_counts import N_STATE, N_TAP
 from scaling_transformers.model.attention import Context
 
-N_STATE = 16  # numbers a channel keeps
-N_TAP = 4  # tokens that the short convolution sees
 CHUNK = 16  # tokens read one after the other; the chunks of a text are read side by side
 STEP_SIZES = (1e-3, 1e-1)  # of the steps at the start of training
 
@@ -42,7 +41,7 @@ def discretise(step: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
     decay, gain : tensors, shape (..., d, n_state)
         ``exp(step * rate)`` and ``(exp(step * rate) - 1) / rate``.
 
-    Source: Gu and Dao 2023 (Mamba), the discretisation of section 2, of a diagonal matrix.
+    Source: Gu and Dao 2023 (Mamba), zero-order hold, of a diagonal matrix.
     """
     less = torch.expm1(step[..., None] * rate)
     return less + 1, less / rate
@@ -126,7 +125,7 @@ def selective_scan(
     last : tensor, shape (batch, d, n_state)
         It passes no gradient on.
 
-    Source: Gu and Dao 2023 (Mamba), algorithm 2.
+    Source: Gu and Dao 2023 (Mamba), the selective scan.
     """
     found: tuple[Tensor, Tensor] = _SelectiveScan.apply(u, step, rate, b, c, start)  # type: ignore[no-untyped-call]
     return found
@@ -177,15 +176,15 @@ class StateSpace(nn.Module):
     ``C . h + D x``. The answer is gated by SiLU of a second projection and projected.
 
     The inner width is ``d_model``, so that the layer has about as many weights as attention; Mamba doubles
-    it, and leaves out the feed-forward layer. The step has one direction ``w`` (the paper's
-    ``Broadcast(Linear_1(x))``). It needs no positions: rotary angles are not read.
+    it, and leaves out the feed-forward layer. The step has one direction ``w``, as in the paper. It needs no
+    positions: rotary angles are not read.
 
     Raises
     ------
     ValueError
         If the config is not of a causal decoder.
 
-    Source: Gu and Dao 2023 (Mamba), sections 3.2 and 3.4, with zero-order hold for ``B`` too.
+    Source: Gu and Dao 2023 (Mamba), with zero-order hold for ``B`` too.
     """
 
     def __init__(self, config: TransformerConfig, *, n_state: int = N_STATE):
