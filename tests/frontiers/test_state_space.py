@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling_transformers.config import TransformerConfig
-from scaling_transformers.frontiers.state_space import N_TAP, StateSpace, discretise, scan, selective_scan
+from scaling_transformers.frontiers.cheap_counts import N_TAP
+from scaling_transformers.frontiers.state_space import StateSpace, discretise, scan, selective_scan
 from scaling_transformers.model.attention import Context
 
 CONFIG = TransformerConfig(
