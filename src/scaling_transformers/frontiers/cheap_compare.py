@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 
 class Gap(NamedTuple):
-    """Loss of a way less that of the dense model, in nats per token, and half its 95 % interval."""
+    """Loss of a way less that of the dense model, with its 95 % interval, in nats per token."""
 
-    less: float
-    margin: float
+    less: float  #: The difference; below zero where the way is better.
+    margin: float  #: Half of the interval.
 
     @property
     def word(self) -> str:

@@ -10,6 +10,7 @@ from scaling_transformers.accounting._inputs import require_count
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.footprint.operations import ChipEnergy, operation
 
+#: Ways to make a transformer; all but the first save something.
 WAYS = ("dense", "ternary", "int4", "linear", "state space")
 BLOCK = 32  # tokens in a block of linear attention
 N_STATE, N_TAP = 16, 4  # of the state space: numbers a channel keeps, tokens its convolution sees
@@ -80,9 +81,9 @@ def training_flops_of(config: TransformerConfig, way: str, *, n_tokens: float, n
 class Work(NamedTuple):
     """What one part of the model does to write a token."""
 
-    multiplies: float
-    adds: float
-    bytes: float
+    multiplies: float  #: Multiplications.
+    adds: float  #: Additions.
+    bytes: float  #: Moved between memory and chip.
 
 
 @dataclass(frozen=True)

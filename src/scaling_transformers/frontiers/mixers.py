@@ -26,6 +26,7 @@ class LinearAttention(Attention):
     """
 
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        """The layer's answer, as of `Attention`, and no weights, for there are none."""
         given = (context.mask, context.head_gate, context.cache, context.merging)
         if context.return_attention or any(part is not None for part in given):
             raise ValueError("context must hold nothing but angles for linear attention")

@@ -24,8 +24,8 @@ STEP_SIZES = (1e-3, 1e-1)  # of the steps at the start of training
 class State(NamedTuple):
     """What the layer keeps of the tokens read so far."""
 
-    tail: Tensor  # (batch, N_TAP - 1, d): the last inputs of the convolution
-    sums: Tensor  # (batch, d, n_state)
+    tail: Tensor  #: The last inputs of the convolution, shape (batch, N_TAP - 1, d).
+    sums: Tensor  #: The numbers of the recurrence, shape (batch, d, n_state).
 
 
 def discretise(step: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
@@ -209,6 +209,7 @@ class StateSpace(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, None]:
+        """The layer's answer to a whole text, and no weights, for there are none."""
         asked = {
             "mask": context.mask,
             "head_gate": context.head_gate,

@@ -70,6 +70,7 @@ class Rounded(nn.Module):
         self.rounding = rounding
 
     def forward(self, weight: Tensor) -> Tensor:
+        """The matrix that the layer multiplies by."""
         return straight_through(weight, ROUNDINGS[self.rounding](weight))
 
 
