@@ -40,7 +40,7 @@ class Retention(NamedTuple):
 
     def __call__(self, t: ArrayLike) -> Array:
         """What is kept after times ``t``."""
-        return self.scale * FORMS[self.form](np.asarray(t, dtype=float), np.float64(self.rate))
+        return self.scale * FORMS[self.form](np.asarray(t, dtype=float), np.asarray(self.rate))
 
 
 def fit_retention(t: ArrayLike, kept: ArrayLike, *, form: str) -> Retention:

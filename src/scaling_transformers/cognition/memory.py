@@ -76,7 +76,7 @@ def probe_recall(
     cues = study[:, :-1].reshape(-1, 1)  # one probe for each item of each list
     probes = torch.cat([study.repeat_interleave(length, dim=0), cues], dim=1)
     with measuring(model):
-        logits = torch.cat([_last_logits(model, rows, head_gate) for rows in probes.split(_ROWS)])
+        logits = torch.cat([_last_logits(model, rows, head_gate) for rows in torch.split(probes, _ROWS)])
     named = logits.gather(1, lists.repeat_interleave(length, dim=0)).argmax(dim=1)
     right: NDArray[np.bool_] = (named.reshape(n_list, length) == torch.arange(length)).numpy()
     return right
@@ -122,7 +122,7 @@ def _relearn(
 ) -> NDArray[np.float64]:
     """Mean loss on each list, in nats per item, after another (or the same) and a filler."""
     stream = torch.cat([study, filler, lists], dim=1)[:, -model.config.n_ctx :]
-    losses = [token_losses(model, rows, head_gate=head_gate) for rows in stream.split(_ROWS)]
+    losses = [token_losses(model, rows, head_gate=head_gate) for rows in torch.split(stream, _ROWS)]
     last: NDArray[np.float64] = torch.cat(losses)[:, -lists.shape[1] :].double().mean(dim=1).numpy()
     return last
 
@@ -131,7 +131,7 @@ def states(model: Transformer, tokens: Tensor, *, head_gate: Tensor | None = Non
     """States after every block, side by side: shape (batch, n, n_layer * d_model)."""
     found = []
     with measuring(model):
-        for rows in tokens.split(_ROWS):
+        for rows in torch.split(tokens, _ROWS):
             trace = Trace(states=[])
             model.hidden(rows, head_gate=head_gate, trace=trace)
             found.append(torch.cat(trace.states or [], dim=-1))
@@ -165,9 +165,7 @@ def n_back(
     two boolean arrays, shape (n_list of the test, n - lag)
     """
     learned = states(model, practice, head_gate=head_gate)[:, lag:]
-    readout = fit_readout(
-        learned.reshape(-1, learned.shape[-1]), same_as_back(practice, lag=lag).reshape(-1)
-    )
+    readout = fit_readout(learned.reshape(-1, learned.shape[-1]), same_as_back(practice, lag=lag).reshape(-1))
     answers = readout(states(model, test, head_gate=head_gate)[:, lag:])
     return answers, same_as_back(test, lag=lag)
 

@@ -125,7 +125,9 @@ def novelty(lengths: Sequence[ArrayLike], *, n: int) -> float:
     Source: McCoy et al. 2023 (n-gram novelty).
     """
     require_count(n=n)
-    counted = [np.asarray(part)[: np.asarray(part).size - n + 1] for part in lengths if np.asarray(part).size >= n]
+    counted = [
+        np.asarray(part)[: np.asarray(part).size - n + 1] for part in lengths if np.asarray(part).size >= n
+    ]
     if not counted:
         raise ValueError(f"n must be at most the length of a text; got {n}")
     return float((np.concatenate(counted) < n).mean())
