@@ -10,6 +10,7 @@ from scaling_transformers.cognition.novelty import (
     longest_copied,
     novelty,
     number_words,
+    repeated_share,
     words_of,
 )
 
@@ -71,3 +72,16 @@ def test_nothing_is_new_or_copied_of_nothing():
         copied_lengths([[-1]], [1])
     with pytest.raises(ValueError, match="n must be at most"):
         novelty([np.array([1])], n=2)
+
+
+def test_what_stood_before_is_counted_once_less_than_it_stands():
+    assert repeated_share([1, 2, 1, 2, 1, 2], n=2) == pytest.approx(3 / 5)
+    assert repeated_share([1, 2, 3], n=3) == 0
+    with pytest.raises(ValueError, match="n must be at most"):
+        repeated_share([1], n=2)
+
+
+def test_numbers_go_on_from_text_to_text():
+    numbers = {}
+    number_words(["a", "b"], numbers=numbers)
+    assert number_words(["b", "c"], numbers=numbers)[0].tolist() == [1, 2]

@@ -28,9 +28,14 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"\w+(?:'\w+)*|[^\w\s]", text.lower())
 
 
-def number_words(*texts: Sequence[str]) -> list[Ints]:
-    """Each text as whole numbers, the same number for the same word in all of them."""
-    numbers: dict[str, int] = {}
+def number_words(*texts: Sequence[str], numbers: dict[str, int] | None = None) -> list[Ints]:
+    """Each text as whole numbers, the same number for the same word in all of them.
+
+    Parameters
+    ----------
+    numbers : the numbers given so far, by word; new words are added to it
+    """
+    numbers = {} if numbers is None else numbers
     return [
         np.array([numbers.setdefault(word, len(numbers)) for word in text], dtype=np.int64) for text in texts
     ]
@@ -110,7 +115,7 @@ def _common(ranks: list[Ints], first: Ints, second: Ints) -> Ints:
 
 
 def novelty(lengths: Sequence[ArrayLike], *, n: int) -> float:
-    """Share of the sequences of ``n`` elements in texts that are new to the source; NaN-free.
+    """Share of the sequences of ``n`` elements in texts that are new to the source.
 
     Parameters
     ----------
@@ -136,3 +141,19 @@ def novelty(lengths: Sequence[ArrayLike], *, n: int) -> float:
 def longest_copied(lengths: ArrayLike) -> int:
     """Length of the longest sequence of a text that the source holds, from its `copied_lengths`."""
     return int(np.max(np.asarray(lengths), initial=0))
+
+
+def repeated_share(text: ArrayLike, *, n: int) -> float:
+    """Share of the sequences of ``n`` elements of a text that stood before in the same text.
+
+    Raises
+    ------
+    ValueError
+        If the text has fewer than ``n`` elements.
+    """
+    text = np.asarray(text)
+    require_count(n=n)
+    if text.size < n:
+        raise ValueError(f"n must be at most the length of the text, {text.size}; got {n}")
+    sequences = np.lib.stride_tricks.sliding_window_view(text, n)
+    return 1 - len(np.unique(sequences, axis=0)) / len(sequences)

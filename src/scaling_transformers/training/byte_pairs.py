@@ -10,6 +10,7 @@ merging bytes, and for not merging across kinds of character.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -107,6 +108,19 @@ def decode(tokens: Iterable[int], *, tokenizer: str) -> bytes:
 
     text: str = Tokenizer.from_str(tokenizer).decode([int(token) for token in tokens])
     return text.encode("latin-1")
+
+
+def token_texts(tokenizer: str | None) -> list[str]:
+    """The text of every token, in the order of their numbers; each byte is read as Latin-1.
+
+    Parameters
+    ----------
+    tokenizer : of a corpus; None where a token is a byte
+    """
+    if tokenizer is None:
+        return [chr(byte) for byte in range(256)]
+    numbers: dict[str, int] = json.loads(tokenizer)["model"]["vocab"]
+    return sorted(numbers, key=numbers.__getitem__)
 
 
 def nats_per_byte(loss: ArrayLike, *, bytes_per_token: float) -> NDArray[np.float64]:
