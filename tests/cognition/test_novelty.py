@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scaling_transformers.cognition.novelty import (
     copied_lengths,
     longest_copied,
-    novelty,
+    new_share,
     number_words,
     repeated_share,
     words_of,
@@ -52,7 +52,7 @@ def test_novelty_is_the_share_of_sequences_that_are_in_no_set(text, source):
     for n in range(1, 6):
         known = {tuple(source[i : i + n]) for i in range(len(source) - n + 1)}
         grams = [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
-        assert novelty(lengths, n=n) == pytest.approx(np.mean([gram not in known for gram in grams]))
+        assert new_share(lengths, n=n) == pytest.approx(np.mean([gram not in known for gram in grams]))
     assert longest_copied(lengths[0]) == max(lengths[0])
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_new_or_copied_of_nothing():
     with pytest.raises(ValueError, match="negative"):
         copied_lengths([[-1]], [1])
     with pytest.raises(ValueError, match="n must be at most"):
-        novelty([np.array([1])], n=2)
+        new_share([np.array([1])], n=2)
 
 
 def test_what_stood_before_is_counted_once_less_than_it_stands():

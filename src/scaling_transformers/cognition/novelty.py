@@ -114,7 +114,7 @@ def _common(ranks: list[Ints], first: Ints, second: Ints) -> Ints:
     return length
 
 
-def novelty(lengths: Sequence[ArrayLike], *, n: int) -> float:
+def new_share(lengths: Sequence[ArrayLike], *, n: int) -> float:
     """Share of the sequences of ``n`` elements in texts that are new to the source.
 
     Parameters

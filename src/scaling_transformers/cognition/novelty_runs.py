@@ -20,7 +20,7 @@ from scaling_transformers.cognition.language_model import SEEDS, START, Language
 from scaling_transformers.cognition.novelty import (
     copied_lengths,
     longest_copied,
-    novelty,
+    new_share,
     number_words,
     repeated_share,
     words_of,
@@ -84,7 +84,7 @@ def measure(
         {
             "n_words": float(words.size),
             "longest": float(longest_copied(lengths)),
-            **{f"new_{n}": novelty([lengths], n=n) for n in ORDERS},
+            **{f"new_{n}": new_share([lengths], n=n) for n in ORDERS},
             "repeated": repeated_share(words, n=4),
             "loss": loss_per_byte(judge, text),
         }
