@@ -89,8 +89,8 @@ def test_same_as_back_marks_repeats():
 
 def test_one_back_is_read_off_a_trained_model_and_not_off_an_untrained_one():
     practice, test = (memory.draw_letters(LETTERS[:8], n_list=48, length=32, seed=s) for s in (0, 1))
-    assert sensitivity(*memory.n_back(trained(), practice, test, lag=1)) > 1.5
-    assert sensitivity(*memory.n_back(untrained(), practice, test, lag=1)) < 0.8
+    assert sensitivity(*memory.n_back(trained(), practice, test, lags=[1])[1]) > 1.5
+    assert sensitivity(*memory.n_back(untrained(), practice, test, lags=[1])[1]) < 0.8
 
 
 def test_without_the_heads_that_copy_the_savings_are_gone_and_random_others_matter_less():

@@ -5,6 +5,8 @@ Everything here works on a `Transformer` and on whole tokens, whatever they stan
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -149,12 +151,18 @@ def same_as_back(tokens: Tensor, *, lag: int) -> NDArray[np.bool_]:
 
 
 def n_back(
-    model: Transformer, practice: Tensor, test: Tensor, *, lag: int, head_gate: Tensor | None = None
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Answers of a linear readout of a model's states to "is this the item ``lag`` back?", and the truth.
+    model: Transformer,
+    practice: Tensor,
+    test: Tensor,
+    *,
+    lags: Iterable[int],
+    head_gate: Tensor | None = None,
+) -> dict[int, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Answers of linear readouts of a model's states to "is this the item so many back?", and the truth.
 
-    The readout is fitted to the states on the ``practice`` sequences, and asked on those of the ``test``. The
-    model itself is not trained for the task; an item ago is in the state only if attention has put it there.
+    For each lag a readout is fitted to the states on the ``practice`` sequences, and asked on those of the
+    ``test``. The model itself is not trained for the task; whether an item is that of a while ago is in the
+    state only if attention has put it there.
 
     Parameters
     ----------
@@ -162,12 +170,15 @@ def n_back(
 
     Returns
     -------
-    two boolean arrays, shape (n_list of the test, n - lag)
+    dict of pairs of boolean arrays, both of shape (n_list of the test, n - lag), by lag
     """
-    learned = states(model, practice, head_gate=head_gate)[:, lag:]
-    readout = fit_readout(learned.reshape(-1, learned.shape[-1]), same_as_back(practice, lag=lag).reshape(-1))
-    answers = readout(states(model, test, head_gate=head_gate)[:, lag:])
-    return answers, same_as_back(test, lag=lag)
+    learned, asked = (states(model, tokens, head_gate=head_gate) for tokens in (practice, test))
+    found = {}
+    for lag in lags:
+        targets = same_as_back(practice, lag=lag)
+        readout = fit_readout(learned[:, lag:].reshape(targets.size, -1), targets.reshape(-1))
+        found[lag] = readout(asked[:, lag:]), same_as_back(test, lag=lag)
+    return found
 
 
 def copying_heads(model: Transformer, lists: Tensor) -> dict[str, NDArray[np.float64]]:

@@ -39,12 +39,14 @@ _DATA = shipped("creativity")
 
 
 def write_texts(
-    reader: LanguageModel, *, temperature: float, n_text: int, n_new: int = N_NEW, seed: int = 0
+    reader: LanguageModel, *, temperature: float, n_text: int, n_new: int | None = None, seed: int = 0
 ) -> list[str]:
-    """Texts that a model writes after the start of a paragraph."""
+    """Texts that a model writes after the start of a paragraph, of `N_NEW` tokens by default."""
     start = reader.encode(START).expand(n_text, -1)
     generator = torch.Generator().manual_seed(seed)
-    tokens = reader.model.generate(start, max_new_tokens=n_new, temperature=temperature, generator=generator)
+    tokens = reader.model.generate(
+        start, max_new_tokens=n_new or N_NEW, temperature=temperature, generator=generator
+    )
     return [reader.decode(row[start.shape[1] :]) for row in tokens]
 
 
