@@ -1,4 +1,4 @@
-"""The texts that are shipped are whole and say what they should; a small run makes a table of the same kind."""
+"""The texts that are shipped say what they should; a small run makes a table of the same kind."""
 
 import numpy as np
 import pytest
