@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -110,17 +111,11 @@ def decode(tokens: Iterable[int], *, tokenizer: str) -> bytes:
     return text.encode("latin-1")
 
 
-def token_texts(tokenizer: str | None) -> list[str]:
-    """The text of every token, in the order of their numbers; each byte is read as Latin-1.
-
-    Parameters
-    ----------
-    tokenizer : of a corpus; None where a token is a byte
-    """
-    if tokenizer is None:
-        return [chr(byte) for byte in range(256)]
-    numbers: dict[str, int] = json.loads(tokenizer)["model"]["vocab"]
-    return sorted(numbers, key=numbers.__getitem__)
+@lru_cache(maxsize=8)
+def vocabulary(tokenizer: str) -> tuple[bytes, ...]:
+    """The bytes that each token stands for, in the order of their numbers."""
+    numbers = json.loads(tokenizer)["model"]["vocab"]
+    return tuple(text.encode("latin-1") for text in sorted(numbers, key=numbers.__getitem__))
 
 
 def nats_per_byte(loss: ArrayLike, *, bytes_per_token: float) -> NDArray[np.float64]:
