@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scaling_transformers.cognition.language_model import SEEDS, START, load_language_model
 
 from scaling_transformers.cognition import novelty_runs
+from scaling_transformers.cognition.language_model import SEEDS, START, load_language_model
 from scaling_transformers.training import Corpus
 from scaling_transformers.training.loop import token_losses
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,48 +76,47 @@ def loss_per_byte(reader: LanguageModel, text: str) -> float:
     return float(losses.sum()) / len(reader.decode(tokens[0, before:]).encode())
 
 
-def measure(
-    texts: Sequence[str], source: NDArray[np.int64], numbers: Any, judge: LanguageModel
-) -> list[dict[str, float]]:
-    """For each text what is new, copied and repeated in its first words, and its loss under ``judge``."""
-    counted = [numbers(first_words(text)) for text in texts]
-    return [
-        {
-            "n_words": float(words.size),
-            "longest": float(longest_copied(lengths)),
-            **{f"new_{n}": new_share([lengths], n=n) for n in ORDERS},
-            "repeated": repeated_share(words, n=4),
-            "loss": loss_per_byte(judge, text),
-        }
-        for words, lengths, text in zip(counted, copied_lengths(counted, source), texts, strict=True)
-    ]
+def measure(words: NDArray[np.int64], lengths: NDArray[np.int64]) -> dict[str, float]:
+    """What is new, copied and repeated in a text, from its words as numbers and their `copied_lengths`.
+
+    In a text that is shorter than a sequence, the whole of it counts as the sequence.
+    """
+    return {
+        "n_words": float(words.size),
+        "longest": float(longest_copied(lengths)),
+        **{f"new_{n}": new_share([lengths], n=min(n, words.size)) for n in ORDERS},
+        "repeated": repeated_share(words, n=min(4, words.size)),
+    }
 
 
 def run_all(folder: Path, *, corpus: Corpus | None = None, n_text: int = N_TEXT) -> None:
     """Write with every seed at every temperature, measure each text, and write table and record."""
     began, corpus = time.process_time(), corpus or library_prose()
     readers = {seed: load_language_model(seed) for seed in SEEDS}
-    known: dict[str, int] = {}
-
-    def numbers(words: Sequence[str]) -> NDArray[np.int64]:
-        return number_words(words, numbers=known)[0]
-
-    source = numbers(words_of(corpus.train.tobytes().decode()))
+    people = held_out_texts(corpus, n_text=n_text)
     rows: list[dict[str, Any]] = []
+    texts: list[str] = []
     for seed in SEEDS:
         judge = readers[SEEDS[(seed + 1) % len(SEEDS)]]
-        people = held_out_texts(corpus, n_text=n_text)
-        written = {0.0: people} | {
-            t: write_texts(readers[seed], temperature=t, n_text=n_text, seed=seed) for t in TEMPERATURES
-        }
-        for temperature, texts in written.items():
-            writer = PEOPLE if texts is people else "model"
-            found = measure(texts, source, numbers, judge)
+        for temperature in (0.0, *TEMPERATURES):
+            written = people
+            if temperature:
+                written = write_texts(readers[seed], temperature=temperature, n_text=n_text, seed=seed)
             rows += [
-                {"writer": writer, "seed": seed, "temperature": temperature, "text": number, **row}
-                for number, row in enumerate(found)
+                {
+                    "writer": "model" if temperature else PEOPLE,
+                    "seed": seed,
+                    "temperature": temperature,
+                    "text": number,
+                    "loss": loss_per_byte(judge, text),
+                }
+                for number, text in enumerate(written)
             ]
-            print(writer, seed, temperature, found[0], texts[0][:80], flush=True)
+            texts += written
+            print(rows[-1], written[-1][:60].encode(), flush=True)
+    source, *counted = number_words(words_of(corpus.train.tobytes().decode()), *map(first_words, texts))
+    for row, words, lengths in zip(rows, counted, copied_lengths(counted, source), strict=True):
+        row.update(measure(words, lengths))
     write_runs(
         folder,
         as_table(rows),
