@@ -53,6 +53,8 @@ def test_novelty_is_the_share_of_sequences_that_are_in_no_set(text, source):
         known = {tuple(source[i : i + n]) for i in range(len(source) - n + 1)}
         grams = [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
         assert new_share(lengths, n=n) == pytest.approx(np.mean([gram not in known for gram in grams]))
+        joined = [gram not in known and set(gram) <= set(source) for gram in grams]
+        assert new_share(lengths, n=n, known_elements=True) == pytest.approx(np.mean(joined))
     assert longest_copied(lengths[0]) == max(lengths[0])
 
 

@@ -114,13 +114,15 @@ def _common(ranks: list[Ints], first: Ints, second: Ints) -> Ints:
     return length
 
 
-def new_share(lengths: Sequence[ArrayLike], *, n: int) -> float:
+def new_share(lengths: Sequence[ArrayLike], *, n: int, known_elements: bool = False) -> float:
     """Share of the sequences of ``n`` elements in texts that are new to the source.
 
     Parameters
     ----------
     lengths : as of `copied_lengths`
     n : int
+    known_elements : bool
+        Count a sequence as new only if each of its elements stands in the source: known words, newly joined.
 
     Raises
     ------
@@ -130,12 +132,14 @@ def new_share(lengths: Sequence[ArrayLike], *, n: int) -> float:
     Source: McCoy et al. 2023 (n-gram novelty).
     """
     require_count(n=n)
-    counted = [
-        np.asarray(part)[: np.asarray(part).size - n + 1] for part in lengths if np.asarray(part).size >= n
-    ]
-    if not counted:
+    parts = [np.asarray(part) for part in lengths if np.asarray(part).size >= n]
+    if not parts:
         raise ValueError(f"n must be at most the length of a text; got {n}")
-    return float((np.concatenate(counted) < n).mean())
+    found = [np.lib.stride_tricks.sliding_window_view(part, n) for part in parts]
+    new = [windows[:, 0] < n for windows in found]
+    if known_elements:
+        new = [flags & (windows >= 1).all(axis=1) for flags, windows in zip(new, found, strict=True)]
+    return float(np.concatenate(new).mean())
 
 
 def longest_copied(lengths: ArrayLike) -> int:

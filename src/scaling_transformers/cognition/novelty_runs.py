@@ -85,6 +85,7 @@ def measure(words: NDArray[np.int64], lengths: NDArray[np.int64]) -> dict[str, f
         "n_words": float(words.size),
         "longest": float(longest_copied(lengths)),
         **{f"new_{n}": new_share([lengths], n=min(n, words.size)) for n in ORDERS},
+        "joined_4": new_share([lengths], n=min(4, words.size), known_elements=True),
         "repeated": repeated_share(words, n=min(4, words.size)),
     }
 
@@ -136,6 +137,7 @@ def runs() -> NDArray[Any]:
     ``writer``: ``"model"`` or `PEOPLE`; ``seed``: of the model that wrote, or before that of the judge for
     people's texts; ``temperature``: 0 for people; ``longest``: longest copied sequence, of ``n_words`` words;
     ``new_1`` to ``new_10``: share of the sequences of so many words that the training text does not hold;
+    ``joined_4``: share of the sequences of four that are new and have only words that it holds;
     ``repeated``: share of sequences of four words that stood before in the same text; ``loss``: of the model
     of the next seed, in nats per byte.
     """
