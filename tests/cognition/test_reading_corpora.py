@@ -1,4 +1,4 @@
-"""What the loaders promise: every time at its word, none where nobody looked, and a clear word on bad files."""
+"""What the loaders promise: every time at its word, none where nobody looked, a clear word on bad files."""
 
 import numpy as np
 import pytest
