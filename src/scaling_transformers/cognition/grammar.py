@@ -16,16 +16,16 @@ from scaling_transformers.cognition.surprisal import word_surprisal
 
 
 class Pair(NamedTuple):
-    """A grammatical sentence, and one that differs from it and is not."""
+    """A ``good`` (grammatical) sentence, and a ``bad`` one that differs from it in one point."""
 
     good: str
     bad: str
 
 
 class GardenPath(NamedTuple):
-    """A sentence that leads astray without its comma, and the words of it where the reader must turn back.
+    """A sentence that leads astray without its comma, and the word at which the reader must turn back.
 
-    ``with_comma`` does not lead astray. ``word`` is the place of the turn, counted from 0, in both.
+    ``with_comma`` does not lead astray, ``without`` does. ``word`` is the place of the turn, counted from 0, in both.
     """
 
     with_comma: str
