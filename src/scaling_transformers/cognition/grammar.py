@@ -23,9 +23,10 @@ class Pair(NamedTuple):
 
 
 class GardenPath(NamedTuple):
-    """A sentence that leads astray without its comma, and the word at which the reader must turn back.
+    """A sentence that leads astray without its comma, and the word at which its reader turns back.
 
-    ``with_comma`` does not lead astray, ``without`` does. ``word`` is the place of the turn, counted from 0, in both.
+    ``with_comma`` does not lead astray, ``without`` does. ``word`` is the place of the turn in both, from
+    0 on.
     """
 
     with_comma: str

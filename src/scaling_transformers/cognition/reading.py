@@ -25,7 +25,7 @@ POWERS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
 class PublishedReading(NamedTuple):
-    """A published figure on human reading: ``value`` in ``unit``, its ``source``, a ``note`` on how we read it."""
+    """A published figure: ``value`` in ``unit``, its ``source``, and a ``note`` on how we read it."""
 
     value: float
     unit: str
