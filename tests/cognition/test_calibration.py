@@ -34,7 +34,7 @@ def test_the_diagram_is_that_of_scikit_learn_with_quantile_bins(n_bin):
 def test_the_error_of_two_bins_by_hand():
     found = reliability([0.6, 0.6, 0.6, 0.9, 0.9, 0.9], [1, 0, 0, 1, 1, 1], n_bin=2)
     assert found.error == pytest.approx(((0.6 - 1 / 3) + (1 - 0.9)) / 2)
-    assert found.count.tolist() == [3, 3]
+    assert found.size.tolist() == [3, 3]
 
 
 @given(st.integers(15, 200), st.integers(1, 15), st.integers(0, 100))
@@ -42,9 +42,9 @@ def test_the_error_of_two_bins_by_hand():
 def test_bins_hold_all_predictions_and_differ_by_one_at_most(n, n_bin, seed):
     confidence, correct = forecasts(n, seed=seed)
     found = reliability(confidence, correct, n_bin=n_bin)
-    assert found.count.sum() == n
-    assert np.ptp(found.count) <= 1
-    assert np.average(found.accuracy, weights=found.count) == pytest.approx(correct.mean())
+    assert found.size.sum() == n
+    assert np.ptp(found.size) <= 1
+    assert np.average(found.accuracy, weights=found.size) == pytest.approx(correct.mean())
 
 
 def test_the_interval_of_the_error_reaches_zero_for_an_honest_forecaster_and_not_for_a_boaster():

@@ -22,17 +22,17 @@ class Reliability(NamedTuple):
     Attributes
     ----------
     confidence, accuracy : mean stated confidence, and the share that was right, in each bin, shape (n_bin,)
-    count : predictions in each bin, shape (n_bin,)
+    size : predictions in each bin, shape (n_bin,)
     """
 
     confidence: Floats
     accuracy: Floats
-    count: NDArray[np.int64]
+    size: NDArray[np.int64]
 
     @property
     def error(self) -> float:
-        """Expected calibration error: the mean distance of the two, weighted by the count."""
-        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.count))
+        """Expected calibration error: the mean distance of the two, weighted by their size."""
+        return float(np.average(np.abs(self.confidence - self.accuracy), weights=self.size))
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, *, n_bin: int = 15) -> Reliability:

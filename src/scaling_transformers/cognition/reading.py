@@ -2,7 +2,7 @@
 
 The reading time of a word is taken as
 
-``base + length * letters + frequency * log-frequency + sum over j of slope_j * surprisal(j words back)**power``
+``base + a * letters + b * log-frequency + sum over j of slope_j * surprisal(j words back)**power``
 
 plus what differs between readers and between two readings. With ``power=1`` it is linear in surprisal, as
 Smith and Levy 2013 found; below 1 it grows less than that, above 1 more. Plain NumPy.
@@ -25,7 +25,7 @@ POWERS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
 class PublishedReading(NamedTuple):
-    """A published figure on human reading, with its source, and how it was read there."""
+    """A published figure: ``value`` in ``unit``, its ``source``, and a ``note`` on how we read it."""
 
     value: float
     unit: str
@@ -303,7 +303,7 @@ def _aligned(values: ArrayLike, n_word: int, *, name: str) -> Floats:
 
 
 def _lagged(values: Floats, *, n_spill: int) -> Floats:
-    """The values, and those of 1 to ``n_spill`` words before, shape (n_word, 1 + n_spill); NaN before the first."""
+    """The values, and those of up to ``n_spill`` words before, shape (n_word, 1 + n_spill); NaN if none."""
     columns = np.full((len(values), 1 + n_spill), np.nan)
     for lag in range(min(1 + n_spill, len(values))):
         columns[lag:, lag] = values[: len(values) - lag]

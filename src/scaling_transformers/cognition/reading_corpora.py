@@ -1,4 +1,4 @@
-"""Reading times of people, from the files of public corpora that you have downloaded. None comes with the book.
+"""Reading times of people, from files of public corpora that you have downloaded. None is in the book.
 
 `natural_stories` reads self-paced reading, `dundee` eye movements. Both give the same `ReadingCorpus`.
 """

@@ -71,7 +71,7 @@ def word_surprisal(language_model: LanguageModel, text: str, *, before: str = ST
     first = np.searchsorted(owner, np.arange(len(words)))
     return WordSurprisal(
         words,
-        np.bincount(owner, weights=nats, minlength=len(words)),
+        np.asarray(np.bincount(owner, weights=nats, minlength=len(words)), dtype=np.float64),
         entropy[first],
         np.bincount(owner, minlength=len(words)),
     )

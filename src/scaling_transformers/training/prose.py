@@ -1,4 +1,4 @@
-"""English prose that every reader has: what the makers of Python's libraries wrote about them in docstrings."""
+"""English prose that every reader has: what the makers of Python libraries wrote in their docstrings."""
 
 from __future__ import annotations
 
@@ -119,10 +119,10 @@ def docstring_paragraphs(folder: Path) -> Iterator[tuple[str, list[str]]]:
 def prose_paragraphs(text: str) -> list[str]:
     """The paragraphs of a text that are English sentences, each on one line and without its markup.
 
-    Such a paragraph is in ASCII, has one indent (unlike lists of parameters), no heading, at least eight words of which
-    85 % are plain words, begins with a capital and ends as a sentence does.
+    Such a paragraph is in ASCII, has one indent (unlike lists of parameters), no heading, at least eight
+    words of which 85 % are plain words, begins with a capital and ends as a sentence does.
 
-    >>> prose_paragraphs("Return the ``mean`` of all\\nthe values that were given here.\\n\\n>>> mean([1])\\n1")
+    >>> prose_paragraphs("Return the ``mean`` of all\\nthe values that were given here.\\n\\n>>> mean([1])")
     ['Return the mean of all the values that were given here.']
     """
     found = []
