@@ -31,7 +31,11 @@ _RATES = np.geomspace(1e-7, 1e2, 1801)  # neighbours differ by 1.2 %; a second s
 
 
 class Retention(NamedTuple):
-    """A fitted function of forgetting: ``scale * FORMS[form](t, rate)``."""
+    """A fitted function of forgetting: ``scale * FORMS[form](t, rate)``.
+
+    ``scale`` is what is kept at ``t = 0``, ``rate`` belongs to the unit of ``t``, and ``r_squared`` is the
+    share of the variance that the fit explains, at most 1 and below 0 if a mean would explain more.
+    """
 
     form: str
     scale: float
@@ -95,13 +99,13 @@ def _explained(error: float, kept: Array) -> float:
 class Published(NamedTuple):
     """A published number about people."""
 
-    study: str
-    measure: str
-    x: float
-    value: float
-    unit: str
-    source: str
-    note: str
+    study: str  #: a short name of it
+    measure: str  #: what was measured, in words
+    x: float  #: the condition, nan where there is none
+    value: float  #: the number
+    unit: str  #: of the value
+    source: str  #: where it stands
+    note: str  #: how it was read, and what to mind
 
 
 def human_memory(study: str | None = None) -> list[Published]:
