@@ -19,11 +19,9 @@ TEXT = np.random.default_rng(0).gamma(2.0, 4.0, size=400)  # surprisals, in bits
 
 
 def test_without_noise_a_word_takes_what_the_formula_says():
-    reader = Reader(300, (2.0, 1.0), per_letter=5, per_log_frequency=-3, power=2.0)
-    times = simulate_reading(
-        reader, [1.0, 3.0, 0.0], n_reader=2, letters=[4, 1, 2], log_frequency=[-1, -2, 0]
-    )
-    by_hand = [300 + 2 * 1 + 5 * 4 + 3, 300 + 2 * 9 + 1 * 1 + 5 + 6, 300 + 1 * 9 + 10]
+    reader = Reader(300, (2.0, 1.0), per_letter=5, power=2.0)
+    times = simulate_reading(reader, [1.0, 3.0, 0.0], n_reader=2, letters=[4, 1, 2])
+    by_hand = [300 + 2 * 1 + 5 * 4, 300 + 2 * 9 + 1 * 1 + 5, 300 + 1 * 9 + 10]
     np.testing.assert_allclose(times, [by_hand, by_hand])
 
 

@@ -2,7 +2,7 @@
 
 The reading time of a word is taken as
 
-``base + a * letters + b * log-frequency + sum over j of slope_j * surprisal(j words back)**power``
+``base + per_letter * letters + sum over j of slope_j * surprisal(j words back)**power``
 
 plus what differs between readers and between two readings. With ``power=1`` it is linear in surprisal, as
 Smith and Levy 2013 found; below 1 it grows less than that, above 1 more. Plain NumPy.
@@ -59,7 +59,7 @@ class Reader:
     ----------
     base : milliseconds for a word of no letters without surprise
     slopes : milliseconds per bit (to the ``power``) on the word itself, on the next one, and so on
-    per_letter, per_log_frequency : milliseconds a letter, and per unit of the natural logarithm of frequency
+    per_letter : milliseconds a letter
     power : of the surprisal in bits
     between : standard deviation over readers of the base, in milliseconds
     slopes_between : standard deviation over readers of the factor on all slopes, whose mean is 1
@@ -74,7 +74,6 @@ class Reader:
     base: float
     slopes: tuple[float, ...]
     per_letter: float = 0.0
-    per_log_frequency: float = 0.0
     power: float = 1.0
     between: float = 0.0
     slopes_between: float = 0.0
@@ -122,7 +121,6 @@ def simulate_reading(
     *,
     n_reader: int,
     letters: ArrayLike | None = None,
-    log_frequency: ArrayLike | None = None,
     seed: int = 0,
 ) -> Floats:
     """Reading times of many readers of one text, in milliseconds, shape (n_reader, n_word).
@@ -132,7 +130,7 @@ def simulate_reading(
     Parameters
     ----------
     surprisal : bits, shape (n_word,)
-    letters, log_frequency : shape (n_word,); 0 if not given
+    letters : shape (n_word,); 0 if not given
 
     Raises
     ------
@@ -146,12 +144,8 @@ def simulate_reading(
     columns[np.isnan(columns)] = 0.0  # before the first word nothing was read
     effect = columns @ np.array(reader.slopes)
     fixed = np.zeros_like(surprisal)
-    for rate, values, name in (
-        (reader.per_letter, letters, "letters"),
-        (reader.per_log_frequency, log_frequency, "log_frequency"),
-    ):
-        if values is not None:
-            fixed = fixed + rate * _aligned(values, len(surprisal), name=name)
+    if letters is not None:
+        fixed = reader.per_letter * _aligned(letters, len(surprisal), name="letters")
     base = _log_normal(generator, reader.base, reader.between, size=(n_reader, 1))
     factor = _log_normal(generator, 1.0, reader.slopes_between, size=(n_reader, 1))
     mean = base + fixed + factor * effect
