@@ -69,7 +69,7 @@ def test_bad_input_is_refused():
         Work(products=-1)
     with pytest.raises(ValueError, match="fan_out must be at least 1; got 0"):
         break_even_spikes(prices(), fan_out=0)
-    with pytest.raises(ValueError, match="n_time must be at least 1; got 0.5"):
+    with pytest.raises(ValueError, match=r"n_time must be at least 1; got 0\.5"):
         break_even_spikes(prices(), fan_out=3, n_time=0.5)
     with pytest.raises(ValueError, match="reuse must be"):
         break_even_spikes(prices(), fan_out=3, reuse=0.5)

@@ -14,7 +14,7 @@ from scaling_transformers.frontiers.spiking_runs import (
     digits,
     episodes,
     measure,
-    run_seed,
+    run,
     runs_of,
     split,
     trained,
@@ -58,8 +58,8 @@ def test_a_digit_without_an_image_is_refused():
 def test_runs_repeat_and_designs_differ(monkeypatch):
     monkeypatch.setattr(spiking_runs, "N_TEST", 50)
     designs = (Design(0), Design(1), Design(1, "mean"), Design(1, penalty=1.0))
-    rows = run_seed(3, designs=designs, n_step=3)
-    assert rows == run_seed(3, designs=designs, n_step=3)
+    rows = [run(design, seed=3, n_step=3) for design in designs]
+    assert rows == [run(design, seed=3, n_step=3) for design in designs]
     assert [row["rate"] > 0 for row in rows] == [False, True, True, True]
     assert [row["products"] > 0 for row in rows] == [True, True, False, True]
 

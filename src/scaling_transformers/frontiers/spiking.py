@@ -55,7 +55,7 @@ def lif_step(
     require_number(threshold, name="threshold", above=True)
     potential = decay * membrane + current
     spikes = spike(potential - threshold)
-    # The reset is a switch: a gradient through it would push each neuron by the surrogate's slope a second time.
+    # The reset is a switch; a gradient through it would count the surrogate's slope a second time.
     fired = spikes.detach() if hasattr(spikes, "detach") else spikes
     return spikes, potential * (1 - fired)
 

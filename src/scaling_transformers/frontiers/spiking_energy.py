@@ -48,7 +48,7 @@ class Work:
 
 
 class Prices(NamedTuple):
-    """Picojoules: of a product with its addition, an addition, an update of a neuron, a number read or written."""
+    """Picojoules of a product and its addition, an addition, a neuron's update, a number read or written."""
 
     product: float
     accumulate: float
@@ -115,10 +115,10 @@ def break_even_spikes(
 ) -> NDArray[np.float64]:
     """Spikes of a neuron in one pass, summed over the time steps, at which it costs what a dense one does.
 
-    A dense neuron with ``fan_out`` weights pays for each a product and the reading of the weight, which serves
-    ``reuse`` tokens, and once an update and the writing and reading of its activation. A spiking one pays for
-    each spike and weight an accumulate and a reading, and in every time step an update and the writing and
-    reading of its potential. Below the result, spiking is the cheaper; at 0 or less it never is.
+    A dense neuron with ``fan_out`` weights pays for each a product and the reading of the weight, which
+    serves ``reuse`` tokens, and once an update and the writing and reading of its activation. A spiking one
+    pays for each spike and weight an accumulate and a reading, and in every time step an update and the
+    writing and reading of its potential. Below the result, spiking is cheaper; at 0 or less it never is.
 
     Parameters
     ----------

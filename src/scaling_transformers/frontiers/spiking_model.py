@@ -24,7 +24,7 @@ PROJECTIONS = ("embed", "query", "key", "value", "out", "up", "down")
 
 
 class SurrogateSpike(torch.autograd.Function):
-    """A step whose gradient is that of a fast sigmoid: 1 where ``x >= 0``, backward ``1 / (1 + slope |x|)**2``.
+    """A step with the gradient of a fast sigmoid: 1 where ``x >= 0``, backward ``1 / (1 + slope |x|)**2``.
 
     Source: Zenke & Ganguli 2018; Neftci, Mostafa & Zenke 2019.
     """
@@ -48,7 +48,7 @@ def surrogate_spike(x: Tensor, *, slope: float = SLOPE) -> Tensor:
 
 
 class Projection(nn.Module):
-    """A linear map followed by batch normalisation, which after training is one linear map: a folded scale."""
+    """A linear map and batch normalisation, which after training are one linear map with a bias."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class SequenceClassifier(nn.Module):
         return logits if self.n_time is None else logits.mean(0)
 
     def _fire(self, current: Tensor, name: str, *, linear: bool = False) -> Tensor:
-        """Spikes of neurons under a current; in the dense model its positive part, or itself if ``linear``."""
+        """Spikes of neurons under a current; in the dense model its positive part, itself if ``linear``."""
         if self.n_time is None:
             out = current if linear else current.relu()
         else:
@@ -144,15 +144,21 @@ class SequenceClassifier(nn.Module):
             query = self._fire(self.query(tokens), "query", linear=True)
             key = self._fire(self.key(tokens), "key", linear=True)
             mixed = self._attend(query, key, value)
-        return self.out(self._fire(mixed, "out", linear=True))
+        heard: Tensor = self.out(self._fire(mixed, "out", linear=True))
+        return heard
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        q, k, v = (x.unflatten(-1, (self.n_head, -1)).transpose(-3, -2) for x in (query, key, value))
+        q, k, v = (_heads(x, self.n_head) for x in (query, key, value))
         if self.n_time is None:
             mixed = nn.functional.scaled_dot_product_attention(q, k, v)
         else:
             mixed = (q @ k.mT) @ v * ATTENTION_SCALE
         return mixed.transpose(-3, -2).flatten(-2)
+
+
+def _heads(x: Tensor, n_head: int) -> Tensor:
+    """(..., n_token, d_model) to (..., n_head, n_token, d_head)."""
+    return x.reshape(*x.shape[:-1], n_head, -1).transpose(-3, -2)
 
 
 @contextmanager
@@ -170,8 +176,8 @@ def work_of(model: SequenceClassifier, x: Tensor) -> Work:
     """What a trained model does for one sequence: the mean over the sequences ``x`` (batch, n_token, n_in).
 
     A spike costs an addition for each weight that it meets. In attention a spike of a query meets the spikes
-    of the keys in its own channel, and a spike of a value each score of its token that is not 0. Biases (which
-    the normalisations fold into) and residual sums are additions in both kinds of model. Not counted, which
+    of the keys in its own channel, and a spike of a value each score of its token that is not 0. Biases, into
+    which the normalisations fold, and residual sums are additions in both kinds of model. Not counted, which
     favours the dense one: its softmax. Not counted, which favours the spiking one: the way of a spike to its
     targets, and reading and writing a sum at each addition to it.
 
@@ -186,17 +192,19 @@ def work_of(model: SequenceClassifier, x: Tensor) -> Work:
         model(x)
     n_batch, n_token, _ = x.shape
     n_time = model.n_time or 1
-    layers = {name: model.get_submodule(name).linear.weight for name in PROJECTIONS}
-    linear = {name: weight.numel() for name, weight in layers.items()} | {"read": model.read.weight.numel()}
+    layers: dict[str, nn.Linear] = {name: getattr(model, name).linear for name in PROJECTIONS}
+    linear = {name: layer.weight.numel() for name, layer in layers.items()} | {
+        "read": model.read.weight.numel()
+    }
     rows = {name: n_token if name != "read" else 1 for name in linear}
-    outputs = sum(rows[n] * w.shape[0] for n, w in layers.items()) + model.read.out_features
+    outputs = sum(rows[name] * layer.out_features for name, layer in layers.items()) + model.read.out_features
     d_model, n_head = model.read.in_features, model.n_head
     shared = sum(linear.values())
     sums = n_time * (outputs + 2 * n_token * d_model)  # biases, and two residual sums
     if model.n_time is None:
         products = sum(rows[name] * size for name, size in linear.items())
         mixing = 2 * n_token**2 * d_model
-        inputs = sum(rows[n] * w.shape[1] for n, w in layers.items()) + d_model
+        inputs = sum(rows[name] * layer.in_features for name, layer in layers.items()) + d_model
         fired = sum(seen[name].numel() for name in ("block", "up", "down", "read")) / n_batch
         state = inputs + outputs + 4 * n_token * d_model + 2 * n_head * n_token**2
         return Work(products + mixing, sums, fired, shared, products, state)
@@ -205,14 +213,14 @@ def work_of(model: SequenceClassifier, x: Tensor) -> Work:
     targets |= {"down": d_model, "read": model.read.out_features}
     met = sum(spikes[name] * fan_out for name, fan_out in targets.items())
     neurons = sum(out.numel() for out in seen.values()) / n_batch  # at each time step
-    mixing = _coincidences(seen, n_head=n_head) / n_batch
+    pairs = _coincidences(seen, n_head=n_head) / n_batch
     embedded = n_token * linear["embed"]
-    return Work(embedded, met + mixing + sums, neurons, shared, embedded + met, 2 * neurons)
+    return Work(embedded, met + pairs + sums, neurons, shared, embedded + met, 2 * neurons)
 
 
 def _coincidences(seen: dict[str, Tensor], *, n_head: int) -> float:
-    """Additions of attention: pairs of a query's and a key's spike in one channel; spikes of values by scores."""
-    q, k, v = (seen[n].unflatten(-1, (n_head, -1)).transpose(-3, -2) for n in ("query", "key", "value"))
+    """Additions of attention: a query's and a key's spike in one channel; a value's spike and a score."""
+    q, k, v = (_heads(seen[name], n_head) for name in ("query", "key", "value"))
     scores = q @ k.mT
     pairs = scores.sum()
     heard = (scores > 0).sum(-2)  # queries that hear of each token
