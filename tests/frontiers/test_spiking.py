@@ -33,7 +33,7 @@ def test_the_rate_in_small_steps_is_that_of_continuous_time():
     neuron = Neuron()
     for current in (1.6, 2.0, 4.0):
         spikes, _ = neuron.simulate(np.full(20_000, current), dt_ms=0.1)  # two seconds
-        assert spikes.sum() / 2 == pytest.approx(float(neuron.rate_hz(current)), abs=0.6)
+        assert spikes.sum() / 2 == pytest.approx(float(neuron.rate_hz(current)), rel=0.02)
 
 
 def test_the_membrane_below_threshold_follows_the_exponential():

@@ -26,7 +26,7 @@ from scaling_transformers.training.corpora import Corpus
 from scaling_transformers.training.loop import rate_factor
 from scaling_transformers.training.record import as_table, read_record, read_runs, shipped, write_runs
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 N_SHOWN = 4
 """Digits shown with a symbol each; as many symbols, so that a guess is right once in as many."""
 N_STEP, BATCH, LEARNING_RATE = 400, 64, 1e-2
