@@ -29,7 +29,7 @@ from scaling_transformers.training.record import as_table, read_record, read_run
 SEEDS = (0, 1, 2, 3, 4)
 N_SHOWN = 4
 """Digits shown with a symbol each; as many symbols, so that a guess is right once in as many."""
-N_STEP, BATCH, LEARNING_RATE = 400, 64, 1e-2
+N_STEP, BATCH, LEARNING_RATE = 600, 64, 1e-2
 N_TEST_IMAGE, N_TEST = 597, 2000
 
 _DATA = shipped("spiking")
@@ -51,7 +51,7 @@ DESIGNS = (
     Design(0, "mean"),
     *(Design(n_time) for n_time in (1, 2, 4, 8)),
     Design(2, "mean"),
-    Design(2, penalty=0.5),
+    Design(2, penalty=0.3),
 )
 
 
