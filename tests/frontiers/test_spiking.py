@@ -43,14 +43,6 @@ def test_the_membrane_below_threshold_follows_the_exponential():
     np.testing.assert_allclose(membrane, 10 * (1 - np.exp(-times / 20)), rtol=1e-12)
 
 
-def test_a_refractory_time_is_added_to_each_interval():
-    slow, quick = Neuron(refractory_ms=5.0), Neuron()
-    assert 1000 / slow.rate_hz(2.0) == pytest.approx(1000 / quick.rate_hz(2.0) + 5.0)
-    assert slow.rate_hz(1e9) == pytest.approx(200.0)
-    with pytest.raises(ValueError, match=r"refractory_ms must be 0 in a simulation; got 5.0"):
-        slow.simulate([1.0], dt_ms=1.0)
-
-
 def test_at_the_rheobase_and_below_it_never_fires():
     neuron = Neuron()
     assert neuron.rheobase_na == 1.5
@@ -102,8 +94,6 @@ def test_bad_input_is_refused():
     for name in ("tau_ms", "resistance_mohm", "threshold_mv"):
         with pytest.raises(ValueError, match=f"{name} must be a finite number above 0"):
             Neuron(**{name: 0.0})
-    with pytest.raises(ValueError, match="refractory_ms must be"):
-        Neuron(refractory_ms=-1.0)
     with pytest.raises(ValueError, match="dt_ms must be"):
         Neuron().decay(0.0)
     assert Neuron().decay(20.0) == pytest.approx(math.exp(-1))

@@ -112,18 +112,15 @@ class Neuron:
     tau_ms : time constant of the leak, milliseconds
     resistance_mohm : of the membrane, megaohms
     threshold_mv : above rest, millivolts
-    refractory_ms : rest after a spike, milliseconds, in which the potential stays at 0
     """
 
     tau_ms: float = 20.0
     resistance_mohm: float = 10.0
     threshold_mv: float = 15.0
-    refractory_ms: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("tau_ms", "resistance_mohm", "threshold_mv"):
             require_number(getattr(self, name), name=name, above=True)
-        require_number(self.refractory_ms, name="refractory_ms")
 
     @property
     def rheobase_na(self) -> float:
@@ -135,15 +132,7 @@ class Neuron:
         return math.exp(-require_number(dt_ms, name="dt_ms", above=True) / self.tau_ms)
 
     def simulate(self, current_na: ArrayLike, *, dt_ms: float) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Spikes and potentials (millivolts) under a current (T, ...) in nanoamperes, ``dt_ms`` a step.
-
-        Raises
-        ------
-        ValueError
-            If the neuron has a refractory time, which only `rate_hz` knows; else as `lif`.
-        """
-        if self.refractory_ms:
-            raise ValueError(f"refractory_ms must be 0 in a simulation; got {self.refractory_ms}")
+        """Spikes and potentials (millivolts) under a current (T, ...) in nanoamperes, ``dt_ms`` a step."""
         decay = self.decay(dt_ms)
         drive = (1 - decay) * self.resistance_mohm * np.asarray(current_na, dtype=float)
         return lif(drive, decay=decay, threshold=self.threshold_mv)
@@ -152,11 +141,10 @@ class Neuron:
         """Spikes a second under a constant current (nanoamperes), in continuous time and closed form.
 
         From rest the potential is ``R I (1 - exp(-t / tau))``; it reaches the threshold after
-        ``tau ln(R I / (R I - threshold))``, and begins anew after the refractory time. 0 at or below the
-        rheobase.
+        ``tau ln(R I / (R I - threshold))``, and begins anew. 0 at or below the rheobase.
         """
         reached = self.resistance_mohm * np.asarray(current_na, dtype=float)
         fires = reached > self.threshold_mv
         over = np.where(fires, reached, 2 * self.threshold_mv)  # any that fires: the others are 0 below
-        interval = self.refractory_ms + self.tau_ms * np.log(over / (over - self.threshold_mv))
+        interval = self.tau_ms * np.log(over / (over - self.threshold_mv))
         return np.where(fires, 1000.0 / interval, 0.0)

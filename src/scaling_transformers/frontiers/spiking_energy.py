@@ -48,7 +48,15 @@ class Work:
 
 
 class Prices(NamedTuple):
-    """Picojoules of a product and its addition, an addition, a neuron's update, a number read or written."""
+    """Picojoules of each operation.
+
+    Attributes
+    ----------
+    product : a multiplication with the addition of its result
+    accumulate : an addition
+    update : a neuron's leak, input and comparison
+    access : a number read or written
+    """
 
     product: float
     accumulate: float

@@ -31,12 +31,14 @@ class SurrogateSpike(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
+        """1 where ``x`` is at least 0, else 0."""
         ctx.save_for_backward(x)
         ctx.slope = slope
         return (x >= 0).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The surrogate's slope times the gradient that arrives; none for ``slope``."""
         (x,) = ctx.saved_tensors
         return gradients[0] / (1 + ctx.slope * x.abs()) ** 2, None
 

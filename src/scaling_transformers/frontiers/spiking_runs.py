@@ -36,9 +36,14 @@ _DATA = shipped("spiking")
 
 
 class Design(NamedTuple):
-    """What is trained: time steps (0 for the dense model), mixer, and the price of spikes.
+    """What is trained.
 
-    The price is what the loss adds at the last step for a mean rate of 1, over the layers; it rises from 0.
+    Attributes
+    ----------
+    n_time : time steps; 0 for the dense model
+    mixer : ``"attention"`` or ``"mean"``, as in `SequenceClassifier`
+    penalty : price of spikes, rising from 0
+        What the loss adds at the last step for a mean rate of 1, over the layers.
     """
 
     n_time: int
@@ -56,7 +61,13 @@ DESIGNS = (
 
 
 class Digits(NamedTuple):
-    """Images (n, 64) from 0 to 1, and which digit each is (n,)."""
+    """Handwritten digits.
+
+    Attributes
+    ----------
+    images : tensor, shape (n, 64), from 0 to 1
+    labels : tensor, shape (n,), which digit each is
+    """
 
     images: Tensor
     labels: Tensor
