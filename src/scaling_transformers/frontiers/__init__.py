@@ -1,6 +1,7 @@
 """One true instance of each frontier: a quantum circuit, spiking neurons, cheap arithmetic, other fields.
 
-Nothing here imports torch; what reads or trains a model is imported by its own name: `replaced_head`.
+Nothing here imports torch; what reads or trains a model is imported by its own name: `replaced_head`,
+`spiking_model`, `spiking_runs`.
 """
 
 from scaling_transformers.frontiers.quantum import (
@@ -29,22 +30,43 @@ from scaling_transformers.frontiers.quantum_attention import (
     swap_test_gates,
 )
 from scaling_transformers.frontiers.quantum_machines import QuantumMachine, quantum_machine
+from scaling_transformers.frontiers.spiking import Neuron, heaviside, lif, lif_step
+from scaling_transformers.frontiers.spiking_energy import (
+    Chip,
+    Prices,
+    Work,
+    break_even_spikes,
+    energy_pj,
+    neuromorphic_chips,
+    prices,
+)
 
 __all__ = [
+    "Chip",
     "Circuit",
     "Gate",
+    "Neuron",
+    "Prices",
     "QuantumMachine",
+    "Work",
     "apply",
+    "break_even_spikes",
     "cnot",
     "controlled_swap",
+    "energy_pj",
     "estimation_calls",
     "hadamard",
+    "heaviside",
     "interference_gates",
     "interference_test",
     "inverse",
+    "lif",
+    "lif_step",
     "load",
     "loading_gates",
     "measure",
+    "neuromorphic_chips",
+    "prices",
     "probability_of_zero",
     "quantum_machine",
     "quantum_scores",
