@@ -38,15 +38,15 @@ from scaling_transformers.training.record import (
 )
 
 DIMENSIONS, SEEDS = (2, 3, 4, 6, 8), (0, 1, 2)
-WIDTHS, AMPLE_SAMPLES = (6, 9, 13, 19, 28, 41, 60), 2**16
-SAMPLES, AMPLE_WIDTH = (64, 128, 256, 512, 1024, 2048, 4096, 8192), 64
-N_TEST, STUDENT_BATCH, STUDENT_RATE = 4096, 256, 0.01
-STUDENT_STEPS = {"parameters": 12_000, "samples": 4000}
+WIDTHS, AMPLE_SAMPLES = (6, 10, 17, 29, 50), 2**16
+SAMPLES, AMPLE_WIDTH = (64, 128, 256, 512, 1024, 2048), 48
+N_TEST, STUDENT_BATCH, STUDENT_RATE = 4096, 128, 0.01
+STUDENT_STEPS = {"parameters": 8000, "samples": 2000}
 
-N_TASK, N_BIT, N_COUNTED, ALPHA = 100, 16, 3, 0.4
-PARITY_WIDTHS, PARITY_STEPS, PARITY_BATCH, PARITY_RATE = (4, 8, 16, 32, 64, 128, 256), 20_000, 512, 0.01
+N_TASK, N_BIT, N_COUNTED, ALPHA = 64, 12, 3, 0.4
+PARITY_WIDTHS, PARITY_STEPS, PARITY_BATCH, PARITY_RATE = (4, 8, 16, 32, 64, 128), 8000, 512, 0.01
 
-KINDS, TAIL_SIZES, REPEATS = ("power law", "log-normal", "cut-off"), (30, 100, 300, 1000, 3000), 40
+KINDS, TAIL_SIZES, REPEATS = ("power law", "log-normal", "cut-off"), (30, 100, 300, 1000), 30
 
 _DATA = shipped("frontiers_fields")
 Rows = list[dict[str, Any]]
@@ -99,7 +99,7 @@ def run_parities(width: int, *, n_step: int = PARITY_STEPS, n_task: int = N_TASK
     """
     steps = [n_step]
     if width == max(PARITY_WIDTHS):
-        steps = np.unique(np.geomspace(min(100, n_step), n_step, 28).round().astype(int)).tolist()
+        steps = np.unique(np.geomspace(min(100, n_step), n_step, 24).round().astype(int)).tolist()
     tasks = parity_tasks(n_task=n_task, n_bit=N_BIT, n_counted=N_COUNTED, alpha=ALPHA, seeds=SEEDS)
     runs = train_parities(
         tasks, width=width, steps=steps, batch=PARITY_BATCH, learning_rate=PARITY_RATE, seed=width
@@ -156,18 +156,19 @@ def make_all(folder: Path, *, workers: int = 2) -> None:
     """Make every run, each in a process with one thread; write the tables and the record into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs: dict[str, list[Callable[[], Rows]]] = {
+        "tails": [partial(run_tails, kind) for kind in KINDS],
         "parities": [partial(run_parities, width) for width in reversed(PARITY_WIDTHS)],
         "students": [
             *(partial(run_students, width, grown="parameters") for width in WIDTHS),
             *(partial(run_students, n_sample, grown="samples") for n_sample in SAMPLES),
         ],
-        "tails": [partial(run_tails, kind) for kind in KINDS],
     }
     seconds = {}
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         futures = {name: [pool.submit(_alone, job) for job in of] for name, of in jobs.items()}
         for name, running in futures.items():
             results = [future.result() for future in running]
+            print(name, [round(spent) for _, spent in results], flush=True)
             seconds[f"cpu_seconds_{name}"] = round(sum(spent for _, spent in results))
             digits = 3 if name == "parities" else 6
             write_table(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -142,7 +141,7 @@ def sample(
     exponent: float = 2.5,
     x_min: float = 1.0,
     sigma: float = 1.5,
-    cut_off: float = 100.0,
+    cut_off: float = 30.0,
 ) -> Floats:
     """Values from ``x_min`` on of a known kind; shape (n,).
 

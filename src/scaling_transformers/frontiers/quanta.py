@@ -45,7 +45,7 @@ def loss_when_learned(frequencies: ArrayLike, n_learned: ArrayLike, *, unlearned
         If ``n_learned`` lies outside.
     """
     shares, n = np.asarray(frequencies, dtype=np.float64), np.asarray(n_learned)
-    if n.size and not (0 <= n.min() and n.max() <= len(shares)):
+    if n.size and (n.min() < 0 or n.max() > len(shares)):
         raise ValueError(f"n_learned must be from 0 to {len(shares)}; got {n_learned!r}")
     left = np.concatenate([np.cumsum(shares[::-1])[::-1], [0.0]])
     loss: Floats = unlearned * left[n]
@@ -70,9 +70,7 @@ def loss_from_examples(
     return loss
 
 
-def sampled_loss(
-    frequencies: ArrayLike, n_example: int, *, needed: int, n_draw: int, seed: int
-) -> Floats:
+def sampled_loss(frequencies: ArrayLike, n_example: int, *, needed: int, n_draw: int, seed: int) -> Floats:
     """The same with the examples drawn: a task is learned where ``needed`` came. Shape (n_draw,)."""
     require_count(n_example=n_example, needed=needed, n_draw=n_draw)
     shares = np.asarray(frequencies, dtype=np.float64)

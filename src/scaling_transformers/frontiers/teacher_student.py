@@ -115,7 +115,5 @@ def predict(weights: Sequence[Tensor], points: Tensor) -> Tensor:
 @torch.no_grad()
 def held_out_losses(weights: Sequence[Tensor], points: Tensor, values: Tensor) -> NDArray[np.float64]:
     """Mean squared error of each student, as a share of the variance of the values; shape (n_model,)."""
-    losses: NDArray[np.float64] = (
-        (predict(weights, points) - values).double().square().mean(dim=1).numpy()
-    )
+    losses: NDArray[np.float64] = (predict(weights, points) - values).double().square().mean(dim=1).numpy()
     return losses
