@@ -102,7 +102,7 @@ def train_parities(
         asked = torch.multinomial(tasks.frequencies, batch, replacement=True, generator=generator)
         loss = _losses(weights, *tasks.draw(asked, generator=generator)).mean(dim=1).sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step in steps:
             with torch.no_grad():

@@ -98,7 +98,7 @@ def train_students(
             x, y = points, values
         loss = (predict(weights, x) - y).square().mean(dim=1).sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return [weight.detach() for weight in weights]
