@@ -47,8 +47,8 @@ notebooks: $(VENV)/.ready ## write every chapter as a plain notebook into _build
 	    || exit 1; done
 	@echo "The notebooks: $(CURDIR)/_build/notebooks"
 
-test: book ## build, then run every test
-	$(BIN)/python -m pytest
+test: book ## build, then run every test, one process a core
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.ready ## lint, format and types
 	$(BIN)/ruff check .

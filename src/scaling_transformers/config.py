@@ -34,10 +34,12 @@ class Pattern(Protocol):
     """
 
     @property
-    def block(self) -> int: ...
+    def block(self) -> int:
+        """Side of the tiles that are computed or skipped, in tokens."""
 
     @property
-    def causal(self) -> bool: ...
+    def causal(self) -> bool:
+        """Whether no query sees a key after it."""
 
     def allows(self, queries: Any, keys: Any, *, n: int) -> Any:
         """Whether queries at some places may see keys at others, in a text of ``n`` tokens."""
@@ -73,12 +75,36 @@ class TransformerConfig:
         Width of a head. Default ``d_model / n_head``, which must then be whole.
     d_ff : int, optional
         Width of the feed-forward layer. Default ``4 * d_model``.
+    kind : str
+        ``"decoder"``, whose tokens see no later ones, or ``"encoder"``.
+    activation : str
+        Nonlinearity of the feed-forward layers: ``"gelu"``, ``"gelu_tanh"``, ``"relu"``, or with a gate
+        ``"swiglu"``, ``"geglu"``.
+    norm : str
+        ``"layernorm"`` or ``"rmsnorm"``.
+    norm_placement : str
+        Norms before the layers (``"pre"``) or after the sums (``"post"``).
+    position : str
+        How tokens are told their places: ``"learned"``, ``"sinusoidal"``, ``"rotary"``, ``"alibi"`` or
+        ``"none"``.
+    rope_theta : float
+        Base of the angles of rotary positions.
+    bias : bool
+        Whether linear layers have biases.
     qkv_bias : bool, optional
         Bias on the query, key and value projections. Default: as ``bias``.
+    tie_embeddings : bool
+        Whether the table of tokens also is the last matrix.
+    n_token_type : int
+        Kinds of text that a second table tells apart (BERT).
+    pooler : bool
+        Whether an encoder has a layer on top of its first token (BERT).
     n_expert, n_expert_active : int
         Feed-forward experts in each block, and how many of them serve a token.
     window : int, optional
         A token attends to itself and the ``window - 1`` tokens before it. Default: to all before it.
+    norm_eps : float
+        What guards norms against division by zero.
     pattern : Pattern, optional
         Which keys a query of a decoder may see, as `scaling_transformers.sparsity` has them.
     n_expert_shared : int

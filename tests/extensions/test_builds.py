@@ -1,97 +1,12 @@
 """What a build runs again, and how it fails: on a small book that uses the extensions of this one."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).parents[2]
-CONFIG = """\
-title: A small book
-author: Nobody
-only_build_toc_files: true
-execute: { execute_notebooks: cache, stderr_output: show }
-sphinx:
-  local_extensions: { book_site: extensions, source_fingerprint: extensions, spoiled_cells: extensions }
-  config: { nb_execution_show_tb: true, nb_ipywidgets_js: {} }
-"""
-CONTENTS = "format: jb-book\nroot: chapters/one\nchapters:\n  - file: chapters/two\n"
-CHAPTER = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  name: python3
-  display_name: Python 3
----
-
-# Chapter {name}
-
-```{{code-cell}} ipython3
-from scaling_transformers.{name} import value
-value
-```
-
-Words.
-
-```{{code-cell}} ipython3
-:tags: [{tag}]
-
-{code}
-```
-"""
 LINE_OF_SECOND_CELL = 21
-
-
-class SmallBook:
-    def __init__(self, folder):
-        self.folder = folder
-        shutil.copytree(ROOT / "extensions", folder / "extensions")
-        self.write("_config.yml", CONFIG)
-        self.write("_toc.yml", CONTENTS)
-        self.write("src/scaling_transformers/__init__.py", "")
-        for name in ("one", "two"):
-            self.write(f"src/scaling_transformers/{name}.py", f"value = 'first {name}'")
-            self.write_chapter(name)
-
-    def write(self, name, text):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def write_chapter(self, name, code="value * 2", tag="hide-input"):
-        self.write(f"chapters/{name}.md", CHAPTER.format(name=name, code=code, tag=tag))
-
-    def build(self):
-        """Exit status and what was said, without colours."""
-        done = subprocess.run(
-            [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "-n", "--keep-going"],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.folder / "src")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        return done.returncode, re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
-
-    def page(self, name):
-        return (self.folder / f"_build/html/chapters/{name}.html").read_text("utf-8")
 
 
 def chapters_run(said):
     return set(re.findall(r"chapters/(\w+)\.md: Executed notebook", said))
-
-
-@pytest.fixture(scope="module")
-def small_book(tmp_path_factory):
-    return SmallBook(tmp_path_factory.mktemp("book"))
 
 
 def test_a_build_runs_only_the_chapters_whose_modules_have_changed(small_book):
@@ -151,3 +66,27 @@ def test_a_chapter_from_the_cache_offers_its_notebook_with_its_outputs(small_boo
     offered = small_book.folder / "_build/html/_sources/chapters/one.ipynb"
     assert "More words." in offered.read_text("utf-8")
     assert "'second onesecond one'" in offered.read_text("utf-8")
+
+
+GLOSSARY = "# Glossary\n\n```{{glossary}}\n.. from: {chapter}\n{term}\n  What we use.\n```\n"
+
+
+def test_a_new_term_is_linked_in_an_old_chapter_and_one_that_no_chapter_uses_fails_the_build(small_book):
+    small_book.write_chapter("one")
+    small_book.write_chapter("two")
+    contents = (small_book.folder / "_toc.yml").read_text()
+    small_book.write("_toc.yml", contents + "  - file: chapters/glossary\n")
+    small_book.write("chapters/glossary.md", GLOSSARY.format(chapter="three", term="verb"))
+    status, said = small_book.build()
+    assert status == 0, said  # "three", which is to use the verb, is not in the book yet
+    assert "glossary-term" not in small_book.page("two")
+
+    small_book.write("chapters/glossary.md", GLOSSARY.format(chapter="two", term="words"))
+    status, said = small_book.build()
+    assert (status, chapters_run(said)) == (0, set()), said
+    assert 'href="glossary.html#term-words"' in small_book.page("two")
+
+    small_book.write("chapters/glossary.md", GLOSSARY.format(chapter="two", term="verb"))
+    status, said = small_book.build()
+    assert status != 0
+    assert "chapters/glossary.md:5: WARNING: no chapter uses the term 'verb'" in said

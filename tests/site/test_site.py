@@ -3,14 +3,17 @@
 By conftest.py a test that asks for a `path` runs on every page; one that asks for a `reading`, in each theme.
 """
 
+import importlib.util
 import json
 import posixpath
+import sys
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
+from sphinx.util.inventory import InventoryFile
 
 MAX_BYTES = 1_500_000  # of a page's own markup
 # What a click would unfold is part of the page; it fades in, and is pale until then.
@@ -150,3 +153,30 @@ def test_search_finds_a_chapter_and_leads_to_it(book, read):
     found.click()
     expect(page.locator("h1").locator("visible=true")).to_contain_text("Attention")
     assert urlsplit(page.url).path == "/chapters/attention.html"
+
+
+def test_every_public_name_has_its_entry_in_the_reference(book):
+    spec = importlib.util.spec_from_file_location(
+        "api_reference", book.root / "extensions" / "api_reference.py"
+    )
+    reference = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = reference  # where a dataclass looks its module up
+    spec.loader.exec_module(reference)
+    with (book.folder / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", posixpath.join)
+    python = (names for kind, names in inventory.items() if kind.startswith("py:"))
+    found = {name: entry[2] for names in python for name, entry in names.items()}
+    for package in reference.packages():
+        for name in getattr(importlib.import_module(package), "__all__", ()):
+            assert found[reference.home(package, name)].startswith("chapters/api/")
+    assert set(reference.described()) <= set(found)
+    assert len(found) > 500
+
+
+def test_the_first_use_of_a_term_leads_to_the_glossary_and_only_the_first(book):
+    chapters = [path for path in chapters_in_order(book) if book.html(path).select("a.glossary-term")]
+    assert len(chapters) >= 8
+    for path in chapters:
+        links = [link["href"] for link in book.html(path).select("a.glossary-term")]
+        assert all(urlsplit(link).path == "glossary.html" for link in links)
+        assert len(links) == len(set(links))

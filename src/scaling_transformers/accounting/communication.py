@@ -71,7 +71,7 @@ class Collective:
 class CollectiveBytes:
     """Every collective of a training step; sums of them by axis, and in all."""
 
-    collectives: tuple[Collective, ...]
+    collectives: tuple[Collective, ...]  #: In the order of the axes.
 
     def select(
         self, *, axis: str | None = None, kind: str | None = None, what: str | None = None
@@ -111,10 +111,12 @@ class CollectiveBytes:
 
     @property
     def payload_by_axis(self) -> dict[str, Any]:
+        """Bytes of all tensors, as ``payload``, of each axis."""
         return {axis: self.select(axis=axis).payload for axis in COMMUNICATION_AXES}
 
     @property
     def wire_by_axis(self) -> dict[str, Any]:
+        """Bytes that a device sends, as ``wire``, of each axis."""
         return {axis: self.select(axis=axis).wire for axis in COMMUNICATION_AXES}
 
 

@@ -95,8 +95,8 @@ class Stack(NamedTuple):
     With merging the feed-forward layer reads fewer tokens than attention, ``n_out``.
     """
 
-    n_layer: Whole
-    n: Whole
+    n_layer: Whole  #: Number of blocks.
+    n: Whole  #: Tokens that each reads.
     pairs: Whole
     n_out: Whole
 

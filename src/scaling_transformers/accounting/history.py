@@ -22,9 +22,9 @@ class TrainingRun:
     is the makers' own figure for the whole run, or for ``kind="estimate"`` that of the author in ``source``.
     """
 
-    name: str
+    name: str  #: Of the model.
     date: datetime.date
-    n_params: int | None
+    n_params: int | None  #: All parameters.
     n_params_active: int | None
     n_tokens: int | None
     reported_flops: float | None
@@ -109,10 +109,12 @@ class Growth:
 
     @property
     def doubling_time(self) -> float:
+        """Months in which the quantity doubles; infinite if it does not grow."""
         return _doubling_time(self.factor)
 
     @property
     def doubling_interval(self) -> tuple[float, float]:
+        """The 95 % interval of ``doubling_time``, in months."""
         return _doubling_time(self.interval[1]), _doubling_time(self.interval[0])
 
 

@@ -20,6 +20,9 @@ AXES = ("data", "shard", "tensor", "pipeline", "expert")
 class Mesh:
     """Devices along five axes; each axis splits another thing.
 
+    Each number is whole and at least 1, or an array of such numbers: then a `Mesh` stands for many, as
+    `all_meshes` makes it, and what is counted of it are arrays.
+
     Parameters
     ----------
     data : int
@@ -34,9 +37,6 @@ class Mesh:
         Parts of the batch as well, among which the experts of each block are split.
     chunks : int
         Stages that each device of the pipeline holds, in turn with the others (interleaved); not an axis.
-
-    Each is a whole number of at least 1, or an array of such numbers: then a `Mesh` stands for many, as
-    `all_meshes` makes it, and what is counted of it are arrays.
 
     Raises
     ------

@@ -98,18 +98,21 @@ class RunPrediction:
     """
 
     run: ParallelRun
-    cost: StepCost
+    cost: StepCost  #: What was predicted.
 
     @property
     def seconds(self) -> float:
+        """Predicted seconds of a step."""
         return float(self.cost.seconds)
 
     @property
     def mfu(self) -> float:
+        """Predicted model FLOPs utilisation, a share of the peak."""
         return float(self.cost.mfu)
 
     @property
     def ratio(self) -> float:
+        """Predicted over reported MFU."""
         return self.mfu / self.run.mfu
 
 

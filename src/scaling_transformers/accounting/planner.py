@@ -64,6 +64,7 @@ class Plans:
 
     @property
     def fastest(self) -> Plan:
+        """The plan that takes the least time."""
         return self.plans[0]
 
 

@@ -37,8 +37,8 @@ class Traffic:
     Numbers of one config, arrays (float64) of many. A part that the model lacks is 0 in both.
     """
 
-    flops_by_part: dict[str, Number]
-    bytes_by_part: dict[str, Number]
+    flops_by_part: dict[str, Number]  #: FLOPs of each part of the model.
+    bytes_by_part: dict[str, Number]  #: Bytes moved for each part.
 
     @property
     def flops(self) -> Number:
@@ -164,9 +164,12 @@ class Roof(Protocol):
     """What limits a machine; `Accelerator` and `MeasuredRoofline` both say it."""
 
     @property
-    def peak_flops(self) -> float: ...
+    def peak_flops(self) -> float:
+        """Arithmetic at best, FLOP/s."""
+
     @property
-    def bandwidth(self) -> float: ...
+    def bandwidth(self) -> float:
+        """Memory traffic at best, bytes/s."""
 
 
 def attainable_flops(intensity: ArrayLike, *, peak_flops: float, bandwidth: float) -> Any:

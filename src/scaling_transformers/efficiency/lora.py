@@ -26,6 +26,7 @@ class LoRALinear(nn.Module):
         self.b = nn.Parameter(b)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The layer and its update at ``x`` (..., d_in): (..., d_out)."""
         update = F.linear(F.linear(x, self.a), self.b)
         out: Tensor = self.base(x) + self.scale * update
         return out

@@ -19,7 +19,7 @@ class QuantizedLinear(nn.Module):
     `scaling_transformers.efficiency.quantize`; gradients reach the inputs and the bias, not the weights.
     """
 
-    packed: Tensor
+    packed: Tensor  #: Codes of the weights, several in a byte.
     scales: Tensor
 
     def __init__(self, linear: nn.Linear, *, bits: int, group_size: int | None = None):
@@ -33,6 +33,7 @@ class QuantizedLinear(nn.Module):
         self.register_buffer("scales", torch.from_numpy(quantized.scales).to(weight))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The layer at ``x`` (..., d_in): (..., d_out)."""
         weight = dequantize(self.packed, self.scales, bits=self.bits, shape=self.shape)
         return F.linear(x, weight, self.bias)
 

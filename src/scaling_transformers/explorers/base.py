@@ -109,7 +109,7 @@ class Explorer(anywidget.AnyWidget):
     title = traitlets.Unicode().tag(sync=True)
     controls: Any = traitlets.List().tag(sync=True)
     fixed = traitlets.Dict().tag(sync=True)
-    frames: Any = traitlets.List().tag(sync=True)
+    frames: Any = traitlets.List().tag(sync=True)  #: What ``compute`` answered, in the order of the grid.
     """The answers, one for each setting of the controls; the last control changes fastest."""
     state = traitlets.Dict().tag(sync=True)
     """The index of each control's present value."""

@@ -9,7 +9,7 @@ import numpy as np
 from scaling_transformers.explorers.base import Control, Explorer
 from scaling_transformers.scaling import ChinchillaLaw
 
-LAW = ChinchillaLaw(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)  # Besiroglu et al. 2024
+LAW = ChinchillaLaw.refitted()  # Besiroglu et al. 2024
 BUDGETS = tuple(10.0**exponent for exponent in range(20, 27))
 USES = (0.0, *(10.0**exponent for exponent in range(10, 16)))
 SIZES, TOKENS = (1e8, 1e13), (1e9, 1e16)  # what the picture shows

@@ -21,9 +21,9 @@ from scaling_transformers.presets import preset
 class Life(NamedTuple):
     """A model, the FLOPs of its training, and the accelerator that trains and serves it."""
 
-    config: TransformerConfig
-    flops: float
-    chip: str
+    config: TransformerConfig  #: The model.
+    flops: float  #: FLOPs of its training.
+    chip: str  #: The accelerator, by name.
 
 
 RUNS = {

@@ -32,7 +32,7 @@ class Drawing:
 
     alt: str
     svg: str
-    wide: bool
+    wide: bool  #: Whether it takes the width of the page.
 
     def _repr_html_(self) -> str:
         focus = f' tabindex="0" role="group" aria-label="{escape(self.alt)}"' if self.wide else ""

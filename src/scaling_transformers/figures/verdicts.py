@@ -8,6 +8,7 @@ import math
 from scaling_transformers._names import unknown_name
 from scaling_transformers._tables import read_rows
 
+#: What can be said of a claim.
 VERDICTS = ("holds", "holds with a correction", "does not hold", "open")
 
 

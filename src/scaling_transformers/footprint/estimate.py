@@ -74,20 +74,20 @@ class Footprint:
 class Assumptions(TypedDict, total=False):
     """Arguments of `device_footprint` that are None if not given; described there."""
 
-    power_w: float | None
-    embodied_kg_per_device: float | None
-    device_life_years: float | None
-    device_use: float | None
-    wue_l_per_kwh: float | None
-    grid_water_l_per_kwh: float | None
-    usd_per_device_hour: float | None
+    power_w: float | None  #: See `device_footprint`.
+    embodied_kg_per_device: float | None  #: See `device_footprint`.
+    device_life_years: float | None  #: See `device_footprint`.
+    device_use: float | None  #: See `device_footprint`.
+    wue_l_per_kwh: float | None  #: See `device_footprint`.
+    grid_water_l_per_kwh: float | None  #: See `device_footprint`.
+    usd_per_device_hour: float | None  #: See `device_footprint`.
 
 
 class Conditions(Assumptions, total=False):
     """All arguments of `device_footprint` that have a default; described there."""
 
-    host_power_w: float
-    power_fraction: float
+    host_power_w: float  #: See `device_footprint`.
+    power_fraction: float  #: See `device_footprint`.
 
 
 def device_footprint(

@@ -75,6 +75,8 @@ def measured_energy(*, interval_seconds: float = 1.0) -> Iterator[MeasuredEnergy
     ModuleNotFoundError
         If codecarbon is not installed.
 
+    Notes
+    -----
     Around a run of the training loop::
 
         with measured_energy() as energy:

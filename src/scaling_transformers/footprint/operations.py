@@ -42,8 +42,8 @@ class Operation:
 class ChipEnergy:
     """Joules of a pass, by part of the model: of arithmetic, and of moving bytes between memory and chip."""
 
-    arithmetic_by_part: dict[str, float]
-    memory_by_part: dict[str, float]
+    arithmetic_by_part: dict[str, float]  #: J of the products of each part.
+    memory_by_part: dict[str, float]  #: J of the bytes moved for each part.
 
     @property
     def arithmetic(self) -> float:

@@ -16,8 +16,8 @@ class Household:
 
     region: str
     year: int
-    kwh_per_year: float
-    source: str
+    kwh_per_year: float  #: Electricity, kWh.
+    source: str  #: Where the figure is published.
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Grid:
 
     place: str
     year: int
-    g_co2e_per_kwh: float
-    source: str
+    g_co2e_per_kwh: float  #: Grams of CO2e a kWh.
+    source: str  #: Where the figure is published.
 
 
 @cache

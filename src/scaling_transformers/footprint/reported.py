@@ -187,7 +187,7 @@ def predicted_energy(
 class Comparison:
     """Predictions of all runs that report energy, and how far off they are."""
 
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[Prediction, ...]  #: One for each run that reports energy.
 
     @property
     def ratios(self) -> tuple[float, ...]:

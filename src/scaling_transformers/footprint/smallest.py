@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class SmallestFootprint:
     """Parameters and training tokens that reach ``loss``, with the footprints of training and of use."""
 
-    n_params: float
-    n_tokens: float
+    n_params: float  #: Parameters.
+    n_tokens: float  #: Tokens of training.
     loss: float
     training: Footprint
-    inference: Footprint
+    inference: Footprint  #: Of all use.
 
     @property
     def total(self) -> Footprint:
@@ -74,7 +74,7 @@ def smallest_footprint(
     Examples
     --------
     >>> from scaling_transformers.scaling import ChinchillaLaw
-    >>> law = ChinchillaLaw(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+    >>> law = ChinchillaLaw.published()
     >>> for used in (0, 1e13):
     ...     best = smallest_footprint(
     ...         law, loss=2.0, n_inference_tokens=used, utilisation=0.4, pue=1.1, carbon_intensity=400

@@ -1,4 +1,7 @@
-"""One true instance of each frontier: a quantum circuit, spiking neurons, cheap arithmetic, other fields."""
+"""One true instance of each frontier: a quantum circuit, spiking neurons, cheap arithmetic, other fields.
+
+Nothing here imports torch; what reads or trains a model is imported by its own name: `replaced_head`.
+"""
 
 from scaling_transformers.frontiers.counts import (
     import_counts,
@@ -35,30 +38,79 @@ from scaling_transformers.frontiers.quanta import (
     sampled_loss,
     zipf_frequencies,
 )
+from scaling_transformers.frontiers.quantum import (
+    Circuit,
+    Gate,
+    apply,
+    cnot,
+    controlled_swap,
+    hadamard,
+    inverse,
+    measure,
+    probability_of_zero,
+    rotation,
+    run,
+    state_bytes,
+)
+from scaling_transformers.frontiers.quantum_attention import (
+    estimation_calls,
+    interference_gates,
+    interference_test,
+    load,
+    loading_gates,
+    quantum_scores,
+    sampled_cosine,
+    swap_test,
+    swap_test_gates,
+)
+from scaling_transformers.frontiers.quantum_machines import QuantumMachine, quantum_machine
 
 __all__ = [
     "Bootstrap",
+    "Circuit",
     "Comparison",
     "Dimension",
+    "Gate",
+    "QuantumMachine",
     "Tail",
     "Teacher",
+    "apply",
     "bootstrap_tail",
+    "cnot",
     "compare",
+    "controlled_swap",
+    "estimation_calls",
     "exponent_of_examples",
     "exponent_of_size",
     "fit_tail",
+    "hadamard",
     "import_counts",
+    "interference_gates",
+    "interference_test",
+    "inverse",
     "line_exponent",
+    "load",
+    "loading_gates",
     "local_linear_values",
     "log_slope",
     "loss_from_examples",
     "loss_when_learned",
+    "measure",
     "nearest",
     "neighbour_values",
+    "probability_of_zero",
+    "quantum_machine",
+    "quantum_scores",
     "resolution_exponent",
+    "rotation",
+    "run",
     "sample",
+    "sampled_cosine",
     "sampled_loss",
+    "state_bytes",
     "survival",
+    "swap_test",
+    "swap_test_gates",
     "teacher",
     "torus",
     "two_nearest_dimension",

@@ -22,14 +22,14 @@ from scaling_transformers.sparsity.patterns import TilePattern, TopK
 class Context(NamedTuple):
     """What attention reads beside its input."""
 
-    # Broadcasts to (batch, n_head, n, n_k). None: by the tiles of the pattern, or causal or all, by the kind.
+    #: Broadcasts to (batch, n_head, n, n_k). None: by the tiles of the pattern; causal or all, by the kind.
     mask: Tensor | None = None
-    rotary: tuple[Tensor, Tensor] | None = None  # cosines and sines, each (..., n, d_head / 2)
-    head_gate: Tensor | None = None  # (n_head,)
-    cache: LayerCache | None = None
-    return_attention: bool = False
-    trace: Trace | None = None
-    merging: Merging | None = None  # is told the keys, by which the block goes on to merge tokens
+    rotary: tuple[Tensor, Tensor] | None = None  #: cosines and sines, each (..., n, d_head / 2)
+    head_gate: Tensor | None = None  #: (n_head,)
+    cache: LayerCache | None = None  #: Keys and values of earlier tokens, which are added to.
+    return_attention: bool = False  #: Whether the weights are answered.
+    trace: Trace | None = None  #: Takes notes of what was computed.
+    merging: Merging | None = None  #: is told the keys, by which the block goes on to merge tokens
 
 
 class Attention(nn.Module):
@@ -45,6 +45,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(d_query, config.d_model, bias=config.bias)
 
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        """What the heads find for ``x`` (batch, n, d_model), in that shape, and their weights on request."""
         config, mask = self.config, context.mask
         queries, keys, values = self.query(x), self.key(x), self.value(x)
         # Heads are counted by their width: where the layer is split among devices, each has some of them.

@@ -20,6 +20,7 @@ class Block(nn.Module):
         self.feed_forward_norm, self.feed_forward = make_norm(config), make_feed_forward(config)
 
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        """``x`` (batch, n, d_model) after both layers, in that shape, and the weights if asked for."""
         if self.pre_norm:
             out, weights = self.attention(self.attention_norm(x), context)
             x = x + out

@@ -39,6 +39,7 @@ class RoutedBlock(Block):
         self.depth_router = nn.Linear(config.d_model, 1, bias=False)
 
     def forward(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor | None]:
+        """``x`` (batch, n, d_model) with what the block adds to the tokens it reads, and no weights."""
         trace = context.trace
         logits = self.depth_router(x)[..., 0]  # (batch, n)
         if self.training:

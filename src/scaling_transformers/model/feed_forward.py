@@ -41,6 +41,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
 
     def forward(self, x: Tensor, trace: Trace | None = None) -> Tensor:
+        """The layer at ``x`` (..., d_model), in that shape; it notes nothing in ``trace``."""
         up = self.up(x)
         if self.gate is not None:
             gate = self.gate(x)
@@ -55,9 +56,9 @@ class FeedForward(nn.Module):
 class Dispatch(NamedTuple):
     """Pairs of a token and an expert that serves it, those of each expert side by side."""
 
-    tokens: Tensor  # (n_pair,): rows of the flat input
-    weights: Tensor  # (n_pair,): factors on the expert's output
-    counts: list[int]  # pairs of each expert
+    tokens: Tensor  #: (n_pair,): rows of the flat input
+    weights: Tensor  #: (n_pair,): factors on the expert's output
+    counts: list[int]  #: pairs of each expert
 
 
 class MixtureOfExperts(nn.Module):
@@ -70,7 +71,7 @@ class MixtureOfExperts(nn.Module):
     experts.
     """
 
-    balance_bias: Tensor | None
+    balance_bias: Tensor | None  #: What is added to the probabilities when experts are chosen, (n_expert,).
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -98,6 +99,7 @@ class MixtureOfExperts(nn.Module):
         return weights, experts
 
     def forward(self, x: Tensor, trace: Trace | None = None) -> Tensor:
+        """The sum of the experts of each token of ``x`` (..., d_model), in that shape."""
         rows = x.flatten(0, -2)  # (n_token, d_model)
         choose = self._experts_choose if self.config.routing == "expert_choice" else self._tokens_choose
         dispatch = choose(x, trace)

@@ -15,12 +15,12 @@ from scaling_transformers.config import TransformerConfig
 class Source(NamedTuple):
     """Where a parameter of this model stands in a checkpoint."""
 
-    key: str
-    transposed: bool = False  # stored (inputs, outputs)
-    part: int = 0  # which of ``n_part`` equal parts along the outputs
-    n_part: int = 1
-    expert: int | None = None  # which row of a tensor of all experts
-    n_expert: int = 1
+    key: str  #: Its name there.
+    transposed: bool = False  #: stored (inputs, outputs)
+    part: int = 0  #: which of ``n_part`` equal parts along the outputs
+    n_part: int = 1  #: How many parameters share the tensor.
+    expert: int | None = None  #: which row of a tensor of all experts
+    n_expert: int = 1  #: How many experts share the tensor.
 
     def shape(self, ours: torch.Size) -> tuple[int, ...]:
         """The shape that the checkpoint's tensor must have for a parameter of shape ``ours``."""
@@ -38,9 +38,9 @@ class Source(NamedTuple):
 class Family(NamedTuple):
     """How one kind of checkpoint names things; N is the number of a block, E that of an expert."""
 
-    prefix: str  # before the keys of the body where a head stands beside it
-    modules: dict[str, str]
-    ignored: str  # pattern of the keys that hold no parameters
+    prefix: str  #: before the keys of the body where a head stands beside it
+    modules: dict[str, str]  #: Names here and there.
+    ignored: str  #: pattern of the keys that hold no parameters
 
 
 GPT2 = Family(

@@ -35,8 +35,8 @@ class Transformer(nn.Module):
     there is one block; in eval mode it stops when all tokens have halted, to the same logits.
     """
 
-    position_table: Tensor
-    alibi_slopes: Tensor | None
+    position_table: Tensor  #: Fixed codes of positions, (n_ctx, d_model).
+    alibi_slopes: Tensor | None  #: Slopes of the heads, (n_head,), if positions are told by ALiBi.
 
     def __init__(self, config: TransformerConfig):
         super().__init__()

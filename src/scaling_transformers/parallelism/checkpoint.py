@@ -39,6 +39,7 @@ class MeshCheckpoint(Checkpoint):
     def resume(
         self, model: Transformer, optimizer: torch.optim.Optimizer, generator: np.random.Generator
     ) -> list[float]:
+        """Load the newest step, if there is one, into what is given; the losses up to there."""
         folder = newest_step(self.path)
         if folder is None:
             return []
@@ -59,6 +60,7 @@ class MeshCheckpoint(Checkpoint):
         generator: np.random.Generator,
         losses: list[float],
     ) -> None:
+        """Write this process's part of the step that ``losses`` ends with."""
         draft, folder = self.path / "draft", self.path / f"step-{len(losses):06d}"
         writes = dist.get_rank() == 0
         if writes:

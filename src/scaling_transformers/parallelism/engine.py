@@ -152,6 +152,7 @@ class MeshEngine:
 
     @torch.no_grad()
     def clip(self, loss: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of the whole batch, and the norm of the whole gradient, which is cut to ``MAX_NORM``."""
         squares = sum(
             _local(p.grad).double().square().sum() / copies
             for p, copies in self.copies.items()

@@ -31,6 +31,7 @@ class Stage(nn.Module):
         self._model = (model,)  # in a tuple it is no part of this module
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (batch, n), or what the stage before hands on (batch, n, d_model), through the blocks."""
         (model,) = self._model
         if self.first:
             x = model.embed(x)

@@ -37,10 +37,10 @@ _SILENT = ("wait_tensor", "_wrap_tensor_autograd", "barrier", "monitored_barrier
 class Moved(NamedTuple):
     """One collective of one process."""
 
-    axis: str
-    kind: str
-    n_rank: int
-    bytes: int
+    axis: str  #: Of the mesh.
+    kind: str  #: Which collective.
+    n_rank: int  #: Processes that take part.
+    bytes: int  #: Payload of this process.
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

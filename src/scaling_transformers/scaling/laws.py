@@ -62,14 +62,14 @@ class ChinchillaLaw:
 
     Examples
     --------
-    >>> law = ChinchillaLaw(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+    >>> law = ChinchillaLaw.published()
     >>> round(law.loss(n_params=70e9, n_tokens=1.4e12), 3)
     1.937
     >>> best = law.optimal(flops=5.76e23)
     >>> f"{best.n_params:.2e} parameters, {best.n_tokens:.2e} tokens"
     '3.22e+10 parameters, 2.98e+12 tokens'
 
-    Source: Hoffmann et al. 2022, equation 2 (the values of the example: section D.3).
+    Source: Hoffmann et al. 2022, equation 2.
     """
 
     E: Number
@@ -80,6 +80,22 @@ class ChinchillaLaw:
 
     def __post_init__(self) -> None:
         check_parameters(self, zero=("E",))
+
+    @classmethod
+    def published(cls) -> ChinchillaLaw:
+        """The law as printed by its authors.
+
+        Source: Hoffmann et al. 2022, section D.3.
+        """
+        return cls(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+
+    @classmethod
+    def refitted(cls) -> ChinchillaLaw:
+        """The law as fitted again to the points of the original figure.
+
+        Source: Besiroglu et al. 2024.
+        """
+        return cls(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)
 
     def loss(self, *, n_params: ArrayLike, n_tokens: ArrayLike) -> Number:
         """Predicted loss in nats a token, of the shape to which the arguments and the law broadcast.
@@ -119,7 +135,7 @@ class ChinchillaLaw:
 
         Examples
         --------
-        >>> law = ChinchillaLaw(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+        >>> law = ChinchillaLaw.published()
         >>> best = law.optimal(flops=1e21)
         >>> by_params, by_tokens = law.slopes(n_params=best.n_params, n_tokens=best.n_tokens)
         >>> round(by_params, 4), round(by_tokens, 4)

@@ -98,7 +98,7 @@ def non_embedding_frontier(
 
     Examples
     --------
-    >>> law = ChinchillaLaw(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)
+    >>> law = ChinchillaLaw.refitted()
     >>> sizes = [1e7, 1e15]
     >>> non_embedding_frontier(law, sizes, vocab_size=32_000, aspect_ratio=39.2).exponent.round(3).tolist()
     [0.853, 0.513]

@@ -46,24 +46,24 @@ Source: the high end from Grattafiori et al. 2024 (Llama 3), 38 to 43 % while it
 class Price:
     """What an hour of an accelerator costs, a row of ``data/prices.csv``; ``date`` is a year and month."""
 
-    name: str
+    name: str  #: Of the offer.
     accelerator: str
-    usd_per_hour: float
+    usd_per_hour: float  #: Dollars an hour of one accelerator.
     date: str
-    source: str
+    source: str  #: Where it is published.
 
 
 @dataclass(frozen=True)
 class Budget:
     """Who might pay, a row of ``data/budgets.csv``: ``amount`` of a ``currency`` over ``years``."""
 
-    name: str
-    kind: str
+    name: str  #: Whose money it is.
+    kind: str  #: What kind of payer.
     amount: float
     currency: str
-    usd_per_unit: float
+    usd_per_unit: float  #: Dollars for one of ``currency``.
     years: float
-    source: str
+    source: str  #: Where it is published.
 
     @property
     def usd(self) -> float:

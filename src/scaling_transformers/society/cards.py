@@ -168,7 +168,7 @@ class Measurement:
 class Line:
     """One line of a card: ``value`` is None where it is not known, and then ``reason`` says why."""
 
-    label: str
+    label: str  #: What the line is about.
     value: str | None
     reason: str = ""
 
@@ -182,7 +182,7 @@ class Line:
 class Card:
     """A model card or a datasheet: lines under the headings of ``sections``."""
 
-    title: str
+    title: str  #: Its heading.
     sections: Mapping[str, tuple[Line, ...]]
 
     @property

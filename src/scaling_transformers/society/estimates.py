@@ -15,8 +15,8 @@ class Estimate(NamedTuple):
     """A value and the ends of its interval."""
 
     value: float
-    low: float
-    high: float
+    low: float  #: Lower end.
+    high: float  #: Upper end.
 
 
 def bootstrap_mean(

@@ -111,9 +111,9 @@ class Spread:
 class Interval:
     """The median of random draws and the central interval that holds a share ``level`` of them."""
 
-    middle: float
-    low: float
-    high: float
+    middle: float  #: The median.
+    low: float  #: Lower end.
+    high: float  #: Upper end.
     level: float = 0.9
 
 

@@ -48,12 +48,12 @@ That of GPT-4 is one of 90 %; that of GPT-4.5 is given without a level, and take
 class Threshold:
     """One number of ``data/thresholds.csv``; ``status`` is one of `STATUSES`, ``date`` a year and month."""
 
-    name: str
-    flops: float
-    scope: str
+    name: str  #: Short name.
+    flops: float  #: The number, in FLOPs.
+    scope: str  #: Whom it concerns.
     status: str
     date: str
-    source: str
+    source: str  #: Article or section of the text.
 
 
 @cache

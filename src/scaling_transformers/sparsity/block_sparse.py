@@ -88,9 +88,9 @@ class TilePlan(NamedTuple):
     """What to gather for each block of queries, in arrays of the library that attends."""
 
     block: int
-    groups: list[_Group]
-    masks: Array  # boolean, (different tiles, block, block), the first of them full; tiles alike share one
-    order: Array | None  # where each block of the text stands among the groups; None: in its place
+    groups: list[_Group]  #: Blocks of queries that see equally many tiles.
+    masks: Array  #: boolean, (different tiles, block, block), the first of them full; tiles alike share one
+    order: Array | None  #: where each block of the text stands among the groups; None: in its place
 
 
 @lru_cache(maxsize=32)

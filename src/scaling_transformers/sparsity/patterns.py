@@ -229,10 +229,12 @@ class Fixed(TilePattern):
         self._check(block=self.stride)
 
     def allows(self, queries: Places, keys: Places, *, n: int) -> Mask:
+        """Whether queries may see keys, as in `TilePattern.allows`."""
         seen = np.asarray((queries // self.stride == keys // self.stride) | self._is_summary(keys))
         return seen & (keys <= queries) if self.causal else seen
 
     def n_allowed(self, n: int) -> int:
+        """Pairs of a text of ``n`` tokens that the pattern allows."""
         require_count(n=n)
         places = np.arange(n)
         if self.causal:
@@ -296,7 +298,7 @@ class BigBird(_ByBlock):
     n_window: int = field(default=3, kw_only=True)
     n_global: int = field(default=1, kw_only=True)
     n_random: int = field(default=1, kw_only=True)
-    seed: int = field(default=0, kw_only=True)
+    seed: int = field(default=0, kw_only=True)  #: Of the blocks drawn at random.
 
     def __post_init__(self) -> None:
         self._check(block=self.block)
@@ -402,19 +404,23 @@ class TopK(TilePattern):
             raise ValueError(f"block must be 1, for TopK skips no tile; got {self.block}")
 
     def allows(self, queries: Places, keys: Places, *, n: int) -> Mask:
+        """Whether keys are candidates of queries, as in `TilePattern.allows`."""
         seen = keys <= queries
         return seen if self.causal else np.ones_like(seen)
 
     def n_allowed(self, n: int) -> int:
+        """Pairs of a text of ``n`` tokens that are kept, ``k`` at most for a query."""
         require_count(n=n)
         if not self.causal:
             return n * min(n, self.k)
         return int(np.minimum(np.arange(1, n + 1), self.k).sum())
 
     def layout(self, n: int) -> Mask:
+        """All tiles, (n, n) of True: which keys are best is known only when all scores are."""
         require_count(n=n)
         return np.ones((n, n), dtype=bool)
 
     def n_computed(self, n: int) -> int:
+        """Pairs whose scores are computed: all of them."""
         require_count(n=n)
         return n * n

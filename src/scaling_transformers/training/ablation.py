@@ -93,10 +93,10 @@ def variants(config: TransformerConfig, *, seq_len: int) -> dict[str, Transforme
 class Run(NamedTuple):
     """One training run to be made: a design by name, a seed of weights and batches, and how to train."""
 
-    variant: str
+    variant: str  #: Name of the design.
     seed: int
-    learning_rate: float
-    n_step: int
+    learning_rate: float  #: Largest rate of the schedule.
+    n_step: int  #: Steps of training.
 
 
 def run_all(runs: Iterable[Run], *, workers: int = 2) -> NDArray[Any]:

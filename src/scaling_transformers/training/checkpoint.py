@@ -21,8 +21,8 @@ from scaling_transformers.model import Transformer
 class Checkpoint:
     """The file of one run, and all that decides its numbers, down to the weights it began with."""
 
-    path: Path
-    settings: dict[str, Any]
+    path: Path  #: Of the file.
+    settings: dict[str, Any]  #: All that decides the numbers of the run.
 
     @classmethod
     def of(

@@ -30,9 +30,9 @@ PRECISIONS = ((8, None), (4, None), (4, 32), (3, None), (3, 32), (2, None), (2, 
 class Way(NamedTuple):
     """A way to train a model further: all of it, or updates of a rank beside the matrices that are named."""
 
-    rank: int  # 0: all parameters
-    targets: tuple[str, ...]
-    learning_rate: float  # the best of three or four, on other cuts of the held-out prose than are reported
+    rank: int  #: 0: all parameters
+    targets: tuple[str, ...]  #: Names of the matrices with updates.
+    learning_rate: float  #: the best of three or four, on other cuts of the held-out prose than are reported
 
 
 EVERY_MATRIX = ("query", "key", "value", "out", "up", "down")

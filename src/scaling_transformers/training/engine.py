@@ -19,17 +19,17 @@ MAX_NORM = 1.0
 class Pass:
     """How a batch goes through a model; the fields are options of `scaling_transformers.training.train`."""
 
-    accumulate: int
-    dtype: str
-    compile: bool
-    auxiliary_weight: float
-    every_exit: bool
+    accumulate: int  #: Parts of a batch, one after the other.
+    dtype: str  #: Of the arithmetic.
+    compile: bool  #: Whether torch compiles the model.
+    auxiliary_weight: float  #: Weight of losses beside the prediction.
+    every_exit: bool  #: Whether every block answers.
 
 
 class Engine(Protocol):
     """What the training loop asks of the devices; `scaling_transformers.parallelism` has one for many."""
 
-    model: Transformer
+    model: Transformer  #: What is trained.
 
     def backward(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Add the gradients of a batch, each (batch, n), to the parameters; its loss."""
@@ -52,6 +52,7 @@ class OneProcess:
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=how.dtype == "bfloat16")
 
     def backward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Add the gradients of a batch, part by part; its loss."""
         loss: Any = 0
         m = self.how.accumulate
         for part in zip(tokens.tensor_split(m), targets.tensor_split(m), strict=True):
@@ -66,7 +67,9 @@ class OneProcess:
         return loss  # type: ignore[no-any-return]
 
     def groups(self, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The groups of parameters as they are: nothing is split."""
         return groups
 
     def clip(self, loss: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss as it is, and the norm of the gradient, which is cut to ``MAX_NORM``."""
         return loss, torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_NORM)
