@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from scaling_transformers.frontiers.manifold import log_slope
 from scaling_transformers.frontiers.quanta import (
     exponent_of_examples,
-    exponent_of_size,
     loss_from_examples,
     loss_when_learned,
     sampled_loss,
@@ -29,7 +28,7 @@ def test_frequencies_sum_to_one_and_the_loss_is_what_is_left(n_task, alpha):
 def test_many_tasks_give_the_exponents_of_the_theory():
     shares = zipf_frequencies(1_000_000, alpha=0.7)
     n = np.array([30, 100, 300])
-    assert log_slope(n, loss_when_learned(shares, n)) == pytest.approx(exponent_of_size(0.7), rel=0.05)
+    assert log_slope(n, loss_when_learned(shares, n)) == pytest.approx(0.7, rel=0.05)
     examples = np.geomspace(1e3, 1e5, 9)
     found = log_slope(examples, loss_from_examples(shares, examples, needed=1.0))
     assert found == pytest.approx(exponent_of_examples(0.7), rel=0.1)
@@ -38,7 +37,7 @@ def test_many_tasks_give_the_exponents_of_the_theory():
 def test_few_tasks_give_a_steeper_line_than_the_theory():
     shares = zipf_frequencies(64, alpha=0.4)
     n = np.array([4, 8, 16, 32])
-    assert log_slope(n, loss_when_learned(shares, n)) > 1.5 * exponent_of_size(0.4)
+    assert log_slope(n, loss_when_learned(shares, n)) > 1.5 * 0.4
 
 
 def test_learning_from_examples_takes_the_frequent_tasks_first():

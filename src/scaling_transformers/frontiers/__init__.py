@@ -32,7 +32,6 @@ from scaling_transformers.frontiers.manifold import (
 )
 from scaling_transformers.frontiers.quanta import (
     exponent_of_examples,
-    exponent_of_size,
     loss_from_examples,
     loss_when_learned,
     sampled_loss,
@@ -81,7 +80,6 @@ __all__ = [
     "controlled_swap",
     "estimation_calls",
     "exponent_of_examples",
-    "exponent_of_size",
     "fit_tail",
     "hadamard",
     "import_counts",

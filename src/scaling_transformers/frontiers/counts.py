@@ -22,14 +22,14 @@ def word_counts(text: bytes) -> Counts:
     >>> word_counts(b"To be, or not to be").tolist()
     [2, 2, 1, 1]
     """
-    return np.array(sorted(Counter(_WORD.findall(text.lower())).values(), reverse=True), dtype=np.int64)
+    return _falling(Counter(_WORD.findall(text.lower())))
 
 
-def import_counts(files: Mapping[str, bytes]) -> tuple[Counts, Counts]:
-    """Of Python source files: how many of them import each module, and how many modules each imports.
+def import_counts(files: Mapping[str, bytes]) -> Counts:
+    """Of Python source files: how many of them import each module, most frequent first.
 
     Lines that begin with ``import`` or ``from`` count, wherever they stand; imports relative to a file's own
-    package do not. Only what is above 0 is listed, largest first.
+    package do not.
 
     Parameters
     ----------
@@ -37,20 +37,18 @@ def import_counts(files: Mapping[str, bytes]) -> tuple[Counts, Counts]:
 
     Examples
     --------
-    >>> coming, going = import_counts({"a.py": b"import os, sys", "b.py": b"from os import path"})
-    >>> coming.tolist(), going.tolist()
-    ([2, 1], [2, 1])
+    >>> import_counts({"a.py": b"import os, sys", "b.py": b"from os import path"}).tolist()
+    [2, 1]
     """
-    coming: Counter[bytes] = Counter()
-    going = []
+    counts: Counter[bytes] = Counter()
     for source in files.values():
         modules = set()
         for after_from, after_import in _IMPORT.findall(source):
             names = [after_from] if after_from else after_import.split(b",")
             modules |= {name.split()[0] for name in names if name.strip() and not name.startswith(b".")}
-        coming.update(modules)
-        going.append(len(modules))
-    return (
-        np.array(sorted(coming.values(), reverse=True), dtype=np.int64),
-        np.array(sorted(filter(None, going), reverse=True), dtype=np.int64),
-    )
+        counts.update(modules)
+    return _falling(counts)
+
+
+def _falling(counts: Counter[bytes]) -> Counts:
+    return np.array(sorted(counts.values(), reverse=True), dtype=np.int64)

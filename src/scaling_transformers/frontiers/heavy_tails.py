@@ -23,6 +23,7 @@ RIVALS = {
     "exponential": "exponential",
 }
 """What a tail is compared with: our names, and those of ``powerlaw``. "cut-off" is a power law with one."""
+_N_BIN = 30  # of the histogram through which a line is laid
 
 
 class Tail(NamedTuple):
@@ -96,7 +97,10 @@ def compare(data: ArrayLike, *, discrete: bool, x_min: float) -> dict[str, Compa
 
 
 class Bootstrap(NamedTuple):
-    """Ends of the 95 % interval of the exponent, and how often a true power law lies as far from its fit."""
+    """Ends ``low`` and ``high`` of the 95 % interval of the exponent, and how well the law fits.
+
+    ``plausibility`` is the share of samples of the fitted law that lie further from their own fit.
+    """
 
     low: float
     high: float
@@ -109,9 +113,8 @@ def bootstrap_tail(
     """Interval of the exponent, and goodness of the fit, each from ``n_draw`` draws fitted as the data were.
 
     For the interval the data are drawn with return. For the goodness a value comes from the fitted law with
-    the probability of a value in the tail, else from the data below it; ``plausibility`` is the share of such
-    draws that lie further from their own fit than the data do. In every draw ``x_min`` is sought anew, from
-    1/``search`` to ``search`` times that of the data.
+    the probability of a value in the tail, else from the data below it. In every draw ``x_min`` is sought
+    anew, from 1/``search`` to ``search`` times that of the data.
 
     Source: Clauset, Shalizi and Newman 2009, who rule the law out where the share is 0.1 or less.
     """
@@ -172,7 +175,7 @@ def sample(
     return x_min * kept[:n]
 
 
-def line_exponent(data: ArrayLike, *, x_min: float, n_bin: int = 30) -> float:
+def line_exponent(data: ArrayLike, *, x_min: float) -> float:
     """Exponent by a straight line through the histogram on logarithmic axes: common, and biased.
 
     Bins are equally wide, as a histogram's mostly are; empty ones, which have no logarithm, are left out.
@@ -182,9 +185,8 @@ def line_exponent(data: ArrayLike, *, x_min: float, n_bin: int = 30) -> float:
     ValueError
         If fewer than two bins hold a value.
     """
-    require_count(n_bin=n_bin, least=2)
     values = _require_data(data)
-    counts, edges = np.histogram(values[values >= x_min], bins=n_bin)
+    counts, edges = np.histogram(values[values >= x_min], bins=_N_BIN)
     held = counts > 0
     if held.sum() < 2:
         raise ValueError(f"data must fill at least two bins from x_min on; got {int(held.sum())}")

@@ -44,7 +44,10 @@ def torus(*, dimension: int, n_ambient: int, n_sample: int, seed: int) -> Floats
 
 
 class Teacher(NamedTuple):
-    """A random smooth function on points: two layers of tanh, with weights that are never trained."""
+    """A random smooth function on points: two layers of tanh, with weights that are never trained.
+
+    The weights are ``first``, shape (n_ambient, width), ``second``, (width, width), and ``last``, (width,).
+    """
 
     first: Floats
     second: Floats
@@ -56,18 +59,18 @@ class Teacher(NamedTuple):
         return values
 
 
-def teacher(*, n_ambient: int, seed: int, width: int = 64, gain: float = 1.0) -> Teacher:
-    """A random teacher; ``gain`` says how sharply its first layer bends."""
+def teacher(*, n_ambient: int, seed: int, width: int = 64) -> Teacher:
+    """A random teacher for points of ``n_ambient`` coordinates."""
     rng = np.random.default_rng([seed, n_ambient])
     return Teacher(
-        first=gain * rng.standard_normal((n_ambient, width)),
-        second=rng.standard_normal((width, width)) * gain / np.sqrt(width),
+        first=rng.standard_normal((n_ambient, width)),
+        second=rng.standard_normal((width, width)) / np.sqrt(width),
         last=rng.standard_normal(width) / np.sqrt(width),
     )
 
 
 class Dimension(NamedTuple):
-    """An estimate of dimension, with the ends of its 95 % interval."""
+    """An estimate of dimension: its ``value``, and the ends of its 95 % interval, ``low`` and ``high``."""
 
     value: float
     low: float

@@ -79,11 +79,6 @@ def sampled_loss(frequencies: ArrayLike, n_example: int, *, needed: int, n_draw:
     return loss
 
 
-def exponent_of_size(alpha: float) -> float:
-    """Exponent of the loss by the number of tasks learned, where tasks never end: ``alpha`` itself."""
-    return alpha
-
-
 def exponent_of_examples(alpha: float) -> float:
     """Exponent of the loss by the number of examples, where tasks never end: alpha / (1 + alpha).
 
