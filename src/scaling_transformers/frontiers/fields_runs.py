@@ -47,6 +47,7 @@ N_TASK, N_BIT, N_COUNTED, ALPHA = 64, 12, 3, 0.4
 PARITY_WIDTHS, PARITY_STEPS, PARITY_BATCH, PARITY_RATE = (4, 8, 16, 32, 64, 128), 8000, 512, 0.01
 
 KINDS, TAIL_SIZES, REPEATS = ("power law", "log-normal", "cut-off"), (30, 100, 300, 1000), 30
+EXPONENT, CUT_OFF = 2.5, 30.0
 
 _DATA = shipped("frontiers_fields")
 Rows = list[dict[str, Any]]
@@ -124,7 +125,8 @@ def run_tails(kind: str, *, sizes: tuple[int, ...] = TAIL_SIZES, repeats: int = 
     rows = []
     for n in sizes:
         for repeat in range(repeats):
-            values = sample(kind, n, rng=np.random.default_rng([repeat, n]))
+            rng = np.random.default_rng([repeat, n])
+            values = sample(kind, n, rng=rng, exponent=EXPONENT, cut_off=CUT_OFF)
             tests = compare(values, discrete=False, x_min=1.0)
             rows.append(
                 {
