@@ -1,6 +1,7 @@
 """One true instance of each frontier: a quantum circuit, spiking neurons, cheap arithmetic, other fields.
 
-Nothing here imports torch; what reads or trains a model is imported by its own name: `replaced_head`.
+Nothing here imports torch; what reads or trains a model is imported by its own name: `replaced_head`,
+`spiking_model`, `spiking_runs`.
 """
 
 from scaling_transformers.frontiers.counts import (
@@ -63,29 +64,48 @@ from scaling_transformers.frontiers.quantum_attention import (
     swap_test_gates,
 )
 from scaling_transformers.frontiers.quantum_machines import QuantumMachine, quantum_machine
+from scaling_transformers.frontiers.spiking import Neuron, heaviside, lif, lif_step
+from scaling_transformers.frontiers.spiking_energy import (
+    Chip,
+    Prices,
+    Work,
+    break_even_spikes,
+    energy_pj,
+    neuromorphic_chips,
+    prices,
+)
 
 __all__ = [
     "Bootstrap",
+    "Chip",
     "Circuit",
     "Comparison",
     "Dimension",
     "Gate",
+    "Neuron",
+    "Prices",
     "QuantumMachine",
     "Tail",
     "Teacher",
+    "Work",
     "apply",
     "bootstrap_tail",
+    "break_even_spikes",
     "cnot",
     "compare",
     "controlled_swap",
+    "energy_pj",
     "estimation_calls",
     "exponent_of_examples",
     "fit_tail",
     "hadamard",
+    "heaviside",
     "import_counts",
     "interference_gates",
     "interference_test",
     "inverse",
+    "lif",
+    "lif_step",
     "line_exponent",
     "load",
     "loading_gates",
@@ -96,6 +116,8 @@ __all__ = [
     "measure",
     "nearest",
     "neighbour_values",
+    "neuromorphic_chips",
+    "prices",
     "probability_of_zero",
     "quantum_machine",
     "quantum_scores",
