@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SITE := _build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab notebooks test check bench clean small-models sweep bias
+.PHONY: help book serve lab notebooks test check bench clean small-models sweep bias cognition frontiers
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
@@ -74,6 +74,15 @@ sweep: $(VENV)/.ready ## train what is missing of the runs that the chapters on 
 
 bias: $(VENV)/.ready ## train again the models that the chapter on ethics measures for bias
 	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.society.bias_runs
+
+cognition: $(VENV)/.ready ## train again the readers that the chapter on cognition opens, and let them write
+	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.cognition.model_runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.cognition.novelty_runs
+
+frontiers: $(VENV)/.ready ## train again the models that the chapter on frontiers measures
+	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.frontiers.spiking_runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.frontiers.cheap_runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.frontiers.fields_runs
 
 clean: ## remove the site, the caches and the environment
 	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

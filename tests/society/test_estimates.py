@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scaling_transformers.society import bootstrap_mean
+from scaling_transformers.society.estimates import wilson_interval
 
 
 def test_the_interval_is_near_the_normal_one_for_a_large_sample():
@@ -32,3 +33,17 @@ def test_options_out_of_range_are_refused():
         bootstrap_mean([1.0], level=1.0)
     with pytest.raises(ValueError, match="n_bootstrap must be a whole number"):
         bootstrap_mean([1.0], n_bootstrap=0)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 16), (8, 16), (15, 16), (16, 16)])
+def test_the_interval_of_a_share_is_that_of_scipy(hits, n):
+    from scipy.stats import binomtest
+
+    reference = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    np.testing.assert_allclose(wilson_interval(hits / n, n), reference, atol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "n"), [(1.2, 10), (-0.1, 10), (0.5, 0)])
+def test_what_is_no_share_is_refused(share, n):
+    with pytest.raises(ValueError, match="share must"):
+        wilson_interval(share, n)

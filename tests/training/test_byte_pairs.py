@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_transformers.training import Corpus, nats_per_byte, with_byte_pairs
-from scaling_transformers.training.byte_pairs import decode, encode
+from scaling_transformers.training.byte_pairs import decode, encode, vocabulary
 
 TRAIN = ("def add(left, right):\n    return left + right\n\n# naïve 数学\n" * 40 + "x = 17\n" * 60).encode()
 VALIDATION = b"def right(add):\n    return add\n" * 5
@@ -123,3 +123,11 @@ def test_bad_input_is_named(pairs):
     for bad in (0.5, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="bytes_per_token must be at least 1 and finite; got"):
             nats_per_byte(1.0, bytes_per_token=bad)
+
+
+def test_the_vocabulary_says_what_decoding_each_token_gives():
+    part = np.frombuffer(b"to be or not to be, that is the question " * 8, dtype=np.uint8)
+    corpus = with_byte_pairs(Corpus(part, part, "x", "y"), vocab_size=270)
+    known = vocabulary(corpus.tokenizer)
+    assert len(known) == 270
+    assert list(known) == [decode([token], tokenizer=corpus.tokenizer) for token in range(270)]

@@ -1,18 +1,52 @@
 """One true instance of each frontier: a quantum circuit, spiking neurons, cheap arithmetic, other fields.
 
-Nothing here imports torch; what reads or trains a model is imported by its own name: `replaced_head`.
+Nothing here imports torch; what reads or trains a model is imported by its own name: `replaced_head`,
+`spiking_model`, `spiking_runs`.
 """
 
 from scaling_transformers.frontiers.cheap_compare import Gap, gap_at_equal_flops, gap_at_equal_joules
 from scaling_transformers.frontiers.cheap_counts import (
     WAYS,
     Decoding,
-    Work,
     crossover,
     decoding,
     forward_flops_of,
     mixer_flops,
     training_flops_of,
+)
+from scaling_transformers.frontiers.counts import (
+    import_counts,
+    word_counts,
+)
+from scaling_transformers.frontiers.heavy_tails import (
+    Bootstrap,
+    Comparison,
+    Tail,
+    bootstrap_tail,
+    compare,
+    fit_tail,
+    line_exponent,
+    sample,
+    survival,
+)
+from scaling_transformers.frontiers.manifold import (
+    Dimension,
+    Teacher,
+    local_linear_values,
+    log_slope,
+    nearest,
+    neighbour_values,
+    resolution_exponent,
+    teacher,
+    torus,
+    two_nearest_dimension,
+)
+from scaling_transformers.frontiers.quanta import (
+    exponent_of_examples,
+    loss_from_examples,
+    loss_when_learned,
+    sampled_loss,
+    zipf_frequencies,
 )
 from scaling_transformers.frontiers.quantum import (
     Circuit,
@@ -40,40 +74,86 @@ from scaling_transformers.frontiers.quantum_attention import (
     swap_test_gates,
 )
 from scaling_transformers.frontiers.quantum_machines import QuantumMachine, quantum_machine
+from scaling_transformers.frontiers.spiking import Neuron, heaviside, lif, lif_step
+from scaling_transformers.frontiers.spiking_energy import (
+    Chip,
+    Prices,
+    Work,
+    break_even_spikes,
+    energy_pj,
+    neuromorphic_chips,
+    prices,
+)
 
 __all__ = [
     "WAYS",
+    "Bootstrap",
+    "Chip",
     "Circuit",
+    "Comparison",
     "Decoding",
+    "Dimension",
     "Gap",
     "Gate",
+    "Neuron",
+    "Prices",
     "QuantumMachine",
+    "Tail",
+    "Teacher",
     "Work",
     "apply",
+    "bootstrap_tail",
+    "break_even_spikes",
     "cnot",
+    "compare",
     "controlled_swap",
     "crossover",
     "decoding",
+    "energy_pj",
     "estimation_calls",
+    "exponent_of_examples",
+    "fit_tail",
     "forward_flops_of",
     "gap_at_equal_flops",
     "gap_at_equal_joules",
     "hadamard",
+    "heaviside",
+    "import_counts",
     "interference_gates",
     "interference_test",
     "inverse",
+    "lif",
+    "lif_step",
+    "line_exponent",
     "load",
     "loading_gates",
+    "local_linear_values",
+    "log_slope",
+    "loss_from_examples",
+    "loss_when_learned",
     "measure",
     "mixer_flops",
+    "nearest",
+    "neighbour_values",
+    "neuromorphic_chips",
+    "prices",
     "probability_of_zero",
     "quantum_machine",
     "quantum_scores",
+    "resolution_exponent",
     "rotation",
     "run",
+    "sample",
     "sampled_cosine",
+    "sampled_loss",
     "state_bytes",
+    "survival",
     "swap_test",
     "swap_test_gates",
+    "teacher",
+    "torus",
     "training_flops_of",
+    "two_nearest_dimension",
+    "word_counts",
+    "zipf_frequencies",
 ]

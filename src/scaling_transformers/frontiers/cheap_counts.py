@@ -78,7 +78,7 @@ def training_flops_of(config: TransformerConfig, way: str, *, n_tokens: float, n
     return 3.0 * sum(forward_flops_of(config, way, n=n).values()) * (n_tokens / n)
 
 
-class Work(NamedTuple):
+class PartWork(NamedTuple):
     """What one part of the model does to write a token."""
 
     multiplies: float  #: Multiplications.
@@ -90,7 +90,7 @@ class Work(NamedTuple):
 class Decoding:
     """What writing one token takes, of a text alone on the chip: ``work`` by part."""
 
-    work: dict[str, Work]
+    work: dict[str, PartWork]
 
     @property
     def bytes(self) -> float:
@@ -143,7 +143,7 @@ def decoding(config: TransformerConfig, way: str, *, context: int) -> Decoding:
         config.replace(n_ctx=max(context, config.n_ctx)), batch=1, seq_len=context, n_new=1
     )
     work = {
-        name: Work(flops / 2, flops / 2, float(base.bytes_by_part[name]))
+        name: PartWork(flops / 2, flops / 2, float(base.bytes_by_part[name]))
         for name, flops in base.flops_by_part.items()
         if base.bytes_by_part[name]
     }
@@ -163,7 +163,7 @@ def decoding(config: TransformerConfig, way: str, *, context: int) -> Decoding:
             scales = n_layer * len(shapes) if way == "ternary" else rows
             moved = part.bytes - weights * FLOAT_BYTES + weights * BITS[way] / 8 + scales * SCALE_BYTES
             products = 0.0 if way == "ternary" else part.multiplies
-            work[name] = Work(products + rows, part.adds, moved)
+            work[name] = PartWork(products + rows, part.adds, moved)
     elif way == "linear":
         del work["scores"], work["values"]
         h, heads = config.d_head, config.n_head
@@ -181,17 +181,17 @@ def decoding(config: TransformerConfig, way: str, *, context: int) -> Decoding:
         scanned = _layers(
             n_layer, 6 * state + N_TAP * d, 3 * state + N_TAP * d, own + kept + 3 * d * FLOAT_BYTES
         )
-        work["state"] = Work(*(a + b for a, b in zip(select, scanned, strict=True)))
+        work["state"] = PartWork(*(a + b for a, b in zip(select, scanned, strict=True)))
     return Decoding(work)
 
 
-def _product(n_layer: int, n_in: int, n_out: int) -> Work:
+def _product(n_layer: int, n_in: int, n_out: int) -> PartWork:
     """A product of a vector with a matrix of floats, once in every layer."""
     return _layers(n_layer, n_in * n_out, n_in * n_out, (n_in * n_out + n_in + n_out) * FLOAT_BYTES)
 
 
-def _layers(n_layer: int, multiplies: float, adds: float, moved: float) -> Work:
-    return Work(n_layer * multiplies, n_layer * adds, n_layer * moved)
+def _layers(n_layer: int, multiplies: float, adds: float, moved: float) -> PartWork:
+    return PartWork(n_layer * multiplies, n_layer * adds, n_layer * moved)
 
 
 def crossover(config: TransformerConfig, way: str, *, dense: str = "dense", most: int = 2**24) -> int | None:

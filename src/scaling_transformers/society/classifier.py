@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_transformers.attention.masks import require_count
-from scaling_transformers.society.estimates import Estimate
+from scaling_transformers.society.estimates import Estimate, wilson_interval
 from scaling_transformers.society.spread import require_level
 
 GROUPS = ("K", "R")
@@ -238,8 +238,6 @@ def calibration(truth: ArrayLike, probability: ArrayLike, *, n_bin: int = 8) -> 
     ------
     ValueError
         If the arguments are not such arrays of one length.
-
-    Source: Wilson 1927, for the interval.
     """
     require_count(n_bin=n_bin)
     y, p = _binary("truth", truth), np.asarray(probability, float)
@@ -250,11 +248,8 @@ def calibration(truth: ArrayLike, probability: ArrayLike, *, n_bin: int = 8) -> 
     filled = count > 0
     n = count[filled]
     observed = np.bincount(place, y, minlength=n_bin)[filled] / n
-    z2 = 1.959964**2
-    middle = (observed + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (observed * (1 - observed) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     predicted = np.bincount(place, p, minlength=n_bin)[filled] / n
-    return Calibration(predicted, observed, middle - half, middle + half, n)
+    return Calibration(predicted, observed, *wilson_interval(observed, n), n)
 
 
 def _rates(table: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.society.spread import require_level
@@ -53,3 +53,28 @@ def bootstrap_mean(
     draws = np.random.default_rng(seed).integers(values.size, size=(n_bootstrap, values.size))
     low, high = np.quantile(values[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(values.mean()), float(low), float(high))
+
+
+def wilson_interval(share: ArrayLike, n: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both ends of the 95 % interval of a share of ``n`` independent cases; the two broadcast.
+
+    It lies between 0 and 1, and has a width even where all cases were alike.
+
+    Raises
+    ------
+    ValueError
+        If a share is not from 0 to 1, or there is no case.
+
+    >>> low, high = wilson_interval(1.0, 16)
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.806, 1.0)
+
+    Source: Wilson 1927.
+    """
+    share, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
+    if not ((share >= 0) & (share <= 1)).all() or not (n >= 1).all():
+        raise ValueError("share must lie from 0 to 1, and n must be at least 1")
+    z2 = 1.959964**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return np.asarray(middle - half), np.asarray(middle + half)

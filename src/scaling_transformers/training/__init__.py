@@ -10,6 +10,7 @@ from scaling_transformers.training.corpora import (
 )
 from scaling_transformers.training.loop import rate_factor, sample_batch, token_losses, train, validation_loss
 from scaling_transformers.training.loss import exit_loss, next_token_loss
+from scaling_transformers.training.prose import library_prose
 from scaling_transformers.training.stacked import train_stacked
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "folder",
     "hugging_face",
     "language_reference",
+    "library_prose",
     "nats_per_byte",
     "next_token_loss",
     "python_library",

@@ -10,9 +10,11 @@ merging bytes, and for not merging across kinds of character.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -107,6 +109,13 @@ def decode(tokens: Iterable[int], *, tokenizer: str) -> bytes:
 
     text: str = Tokenizer.from_str(tokenizer).decode([int(token) for token in tokens])
     return text.encode("latin-1")
+
+
+@lru_cache(maxsize=8)
+def vocabulary(tokenizer: str) -> tuple[bytes, ...]:
+    """The bytes that each token stands for, in the order of their numbers."""
+    numbers = json.loads(tokenizer)["model"]["vocab"]
+    return tuple(text.encode("latin-1") for text in sorted(numbers, key=numbers.__getitem__))
 
 
 def nats_per_byte(loss: ArrayLike, *, bytes_per_token: float) -> NDArray[np.float64]:

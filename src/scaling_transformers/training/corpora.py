@@ -67,6 +67,20 @@ def python_library(*, validation_share: float = 0.05) -> Corpus:
         If ``validation_share`` is not between 0 and 1, or if no source is found.
     """
     _require_share(validation_share)
+    texts = {name: text + b"\n" for name, text in library_files().items()}
+    name = f"source of the standard library of Python {platform.python_version()}"
+    size = sum(map(len, texts.values()))
+    return _split(texts, validation_share=validation_share, name=name, n_all=len(texts), bytes_all=size)
+
+
+def library_files() -> dict[str, bytes]:
+    """The source files of this Python's own standard library, without its tests, by their paths within it.
+
+    Raises
+    ------
+    ValueError
+        If no source is found.
+    """
     root = Path(sysconfig.get_paths()["stdlib"])
     left_out = {"site-packages", "test", "tests", "idle_test", "__pycache__", "lib2to3", "turtledemo"}
     files = []
@@ -75,10 +89,7 @@ def python_library(*, validation_share: float = 0.05) -> Corpus:
         files += [Path(folder, name) for name in names if name.endswith(".py")]
     if not files:
         raise ValueError(f"the standard library at {root} holds no source files")
-    texts = {path.relative_to(root).as_posix(): path.read_bytes() + b"\n" for path in sorted(files)}
-    name = f"source of the standard library of Python {platform.python_version()}"
-    size = sum(map(len, texts.values()))
-    return _split(texts, validation_share=validation_share, name=name, n_all=len(texts), bytes_all=size)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(files)}
 
 
 def language_reference(*, validation_share: float = 0.2) -> Corpus:

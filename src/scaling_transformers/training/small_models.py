@@ -54,18 +54,29 @@ def repeated_strings(*, batch: int, n: int, period: int, generator: np.random.Ge
 
 
 def sample_text_and_copies(
-    text: NDArray[np.uint8], *, batch: int, n: int, generator: np.random.Generator
+    text: NDArray[Any],
+    *,
+    batch: int,
+    n: int,
+    generator: np.random.Generator,
+    copy_share: float = COPY_SHARE,
+    random_tokens: tuple[int, int] = PRINTABLE,
 ) -> tuple[Tensor, Tensor]:
     """As `sample_batch`, but a quarter of the batch are copies: something short, again and again.
 
     By turns it is a random string of visible characters, which nothing but copying can predict, and a piece
     of the text. Its length is random, so that position alone does not tell what comes.
+
+    Parameters
+    ----------
+    copy_share : of the batch, rounded down to whole texts
+    random_tokens : the first token of the random strings, and the one after the last
     """
     tokens, targets = sample_batch(text, batch=batch, n=n, generator=generator)
-    for row in range(int(COPY_SHARE * batch)):
+    for row in range(int(copy_share * batch)):
         piece = tokens[row]
         if row % 2 == 0:
-            piece = torch.from_numpy(generator.integers(*PRINTABLE, size=n))
+            piece = torch.from_numpy(generator.integers(*random_tokens, size=n))
         period = int(generator.integers(SHORTEST_COPY, n // 2 + 1))
         copies = piece[:period].repeat(n // period + 2)
         tokens[row], targets[row] = copies[:n], copies[1 : n + 1]
