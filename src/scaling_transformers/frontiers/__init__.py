@@ -8,6 +8,7 @@ from scaling_transformers.frontiers.cheap_compare import Gap, gap_at_equal_flops
 from scaling_transformers.frontiers.cheap_counts import (
     WAYS,
     Decoding,
+    PartWork,
     crossover,
     decoding,
     forward_flops_of,
@@ -96,6 +97,7 @@ __all__ = [
     "Gap",
     "Gate",
     "Neuron",
+    "PartWork",
     "Prices",
     "QuantumMachine",
     "Tail",
