@@ -1,7 +1,7 @@
 """Students of known dimension, many parities, and what a test of tails can tell: the runs that are shipped.
 
 ``python -m scaling_transformers.frontiers.fields_runs`` makes them all again and replaces the files in
-``data/frontiers_fields``: three tables, and a record of when and where they were made.
+``data/fields``: three tables, and a record of when and where they were made.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PARITY_WIDTHS, PARITY_STEPS, PARITY_BATCH, PARITY_RATE = (4, 8, 16, 32, 64, 128)
 KINDS, TAIL_SIZES, REPEATS = ("power law", "log-normal", "cut-off"), (30, 100, 300, 1000), 30
 EXPONENT, CUT_OFF = 2.5, 30.0
 
-_DATA = shipped("frontiers_fields")
+_DATA = shipped("fields")
 Rows = list[dict[str, Any]]
 
 
