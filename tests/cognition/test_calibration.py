@@ -9,7 +9,6 @@ from sklearn.calibration import calibration_curve
 from scaling_transformers.cognition.calibration import (
     accuracy_above,
     calibration_error,
-    fit_temperature,
     reliability,
     softmax_confidence,
 )
@@ -61,15 +60,6 @@ def test_drawing_blocks_widens_the_interval_of_outcomes_that_come_in_blocks():
     alone = calibration_error(confidence, correct, n_bin=5, n_bootstrap=100)
     blocks = calibration_error(confidence, correct, n_bin=5, n_bootstrap=100, block=10)
     assert blocks.high - blocks.low > 1.5 * (alone.high - alone.low)
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_that_spoiled_the_logits_is_found(temperature):
-    generator = np.random.default_rng(0)
-    logits = 2 * generator.standard_normal((20_000, 5))
-    noise = generator.gumbel(size=logits.shape)
-    targets = (logits + noise).argmax(axis=1)  # the Gumbel trick draws from the softmax of the logits
-    assert fit_temperature(logits * temperature, targets) == pytest.approx(temperature, rel=0.05)
 
 
 def test_confidence_is_the_largest_probability():

@@ -214,6 +214,16 @@ def test_the_temperature_is_the_one_that_a_search_of_torchs_finds(seed, scale):
     assert 1 / found == pytest.approx(inverse.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_that_spoiled_the_logits_is_found(temperature):
+    generator = np.random.default_rng(0)
+    logits = 2 * generator.standard_normal((20_000, 5))
+    noise = generator.gumbel(size=logits.shape)
+    targets = (logits + noise).argmax(axis=1)  # the Gumbel trick draws from the softmax of the logits
+    found = fit_temperature(torch.from_numpy(logits * temperature), torch.from_numpy(targets))
+    assert found == pytest.approx(temperature, rel=0.05)
+
+
 def test_the_temperature_stays_within_its_bounds():
     logits = torch.tensor([[3.0, 0.0, -1.0], [0.0, 2.0, 1.0]])
     assert fit_temperature(logits, logits.argmax(dim=-1)) == pytest.approx(0.01, rel=0.02)

@@ -8,7 +8,6 @@ from scaling_transformers.cognition.calibration import (
     Reliability,
     accuracy_above,
     calibration_error,
-    fit_temperature,
     reliability,
     softmax_confidence,
 )
@@ -69,7 +68,6 @@ __all__ = [
     "fit_reading",
     "fit_readout",
     "fit_retention",
-    "fit_temperature",
     "human_attention",
     "human_memory",
     "longest_copied",

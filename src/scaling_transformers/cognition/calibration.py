@@ -128,45 +128,6 @@ def softmax_confidence(
     return np.exp(logs[np.arange(len(best)), best]), best == targets
 
 
-def fit_temperature(
-    logits: ArrayLike, targets: ArrayLike, *, low: float = 0.05, high: float = 20.0, n_step: int = 60
-) -> float:
-    """The temperature under which the targets are likeliest.
-
-    The mean surprisal is convex in one over the temperature, so a golden-section search finds its minimum.
-
-    Raises
-    ------
-    ValueError
-        As `softmax_confidence`.
-
-    Source: Guo et al. 2017, section 4.2.
-    """
-    logits, targets = _logits(logits, targets)
-    rows = np.arange(len(targets))
-
-    def surprisal(log_temperature: float) -> float:
-        logs = _log_softmax(logits, float(np.exp(log_temperature)))
-        return float(-logs[rows, targets].mean())
-
-    ratio = (np.sqrt(5) - 1) / 2
-    left, right = np.log(low), np.log(high)
-    inner, outer = right - ratio * (right - left), left + ratio * (right - left)
-    at_inner, at_outer = surprisal(inner), surprisal(outer)
-    for _ in range(n_step):
-        if right - left < 1e-4:
-            break
-        if at_inner < at_outer:
-            right, outer, at_outer = outer, inner, at_inner
-            inner = right - ratio * (right - left)
-            at_inner = surprisal(inner)
-        else:
-            left, inner, at_inner = inner, outer, at_outer
-            outer = left + ratio * (right - left)
-            at_outer = surprisal(outer)
-    return float(np.exp((left + right) / 2))
-
-
 def accuracy_above(confidence: ArrayLike, correct: ArrayLike, *, least: ArrayLike) -> tuple[Floats, Floats]:
     """What a person gets who takes a prediction only where its stated confidence is at least ``least``.
 
