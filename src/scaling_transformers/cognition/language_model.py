@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -16,6 +15,7 @@ from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
 from scaling_transformers.training import byte_pairs
 from scaling_transformers.training.record import read_record, read_table, shipped
+from scaling_transformers.training.weights import load_weights
 
 SEEDS = (0, 1, 2)
 CONFIG = TransformerConfig(
@@ -89,12 +89,9 @@ def load_language_model(seed: int = 0, *, folder: Traversable | None = None) -> 
     path = source / weights_name(seed)
     if not path.is_file():
         raise ValueError(f"seed must be one of {SEEDS}; got {seed!r}")
-    model = Transformer(CONFIG)
-    with np.load(io.BytesIO(path.read_bytes())) as arrays:
-        state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}
-    state["unembedding.weight"] = state["embedding.weight"]  # tied, and so stored once
-    model.load_state_dict(state)
-    return LanguageModel(model.eval(), (source / "tokenizer.json").read_text("utf-8"))
+    return LanguageModel(
+        load_weights(Transformer(CONFIG), path), (source / "tokenizer.json").read_text("utf-8")
+    )
 
 
 def record() -> dict[str, Any]:

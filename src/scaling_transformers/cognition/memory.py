@@ -12,12 +12,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from scaling_transformers.attention import induction_score, offset_score
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.cognition.detection import fit_readout
 from scaling_transformers.model import Transformer
 from scaling_transformers.model.trace import Trace
 from scaling_transformers.training.loop import measuring, token_losses
+from scaling_transformers.training.small_models import copying_scores
 
 _ROWS = 64  # texts that one pass reads
 
@@ -182,22 +182,9 @@ def n_back(
 
 
 def copying_heads(model: Transformer, lists: Tensor) -> dict[str, NDArray[np.float64]]:
-    """How much each head looks one token back, and how much at what followed the same item before.
-
-    Measured on the lists, each shown twice.
-
-    Returns
-    -------
-    dict of two arrays, each of shape (n_layer, n_head): ``"previous"``, ``"induction"``, from 0 to 1
-    """
-    period = lists.shape[1]
+    """`scaling_transformers.training.small_models.copying_scores` on lists, each shown twice."""
     with measuring(model):
-        _, patterns = model(torch.cat([lists, lists], dim=1), return_attention=True)
-    weights = torch.stack(patterns)  # (n_layer, n_list, n_head, n, n)
-    return {
-        "previous": offset_score(weights, offset=1).mean(dim=1).double().numpy(),
-        "induction": induction_score(weights, period=period).mean(dim=1).double().numpy(),
-    }
+        return copying_scores(model, torch.cat([lists, lists], dim=1), period=lists.shape[1])
 
 
 def gate_without(heads: ArrayLike) -> Tensor:

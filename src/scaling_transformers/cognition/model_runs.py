@@ -29,6 +29,7 @@ from scaling_transformers.training.small_models import (
     repeated_strings,
     sample_text_and_copies,
 )
+from scaling_transformers.training.weights import save_weights
 
 N_STEP, BATCH = 2800, 8
 LEARNING_RATE = 3e-3
@@ -93,7 +94,7 @@ def _train_one(corpus: Corpus, seed: int, n_step: int, folder: Path) -> tuple[li
             }
         )
         model.train()
-        _write(model, folder / weights_name(seed))  # a run that is stopped leaves what it had
+        save_weights(model, folder / weights_name(seed))  # a run that is stopped leaves what it had
         print(rows[-1], round(time.process_time() - start), flush=True)
 
     train(
@@ -112,13 +113,6 @@ def _train_one(corpus: Corpus, seed: int, n_step: int, folder: Path) -> tuple[li
         each_step=measure,
     )
     return rows, time.process_time() - start
-
-
-def _write(model: Transformer, path: Path) -> None:
-    """The weights in half precision, the tied ones once."""
-    arrays = {name: value.numpy().astype(np.float16) for name, value in model.state_dict().items()}
-    del arrays["unembedding.weight"]
-    np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -30,6 +29,7 @@ from scaling_transformers.training.record import (
     write_record,
     write_table,
 )
+from scaling_transformers.training.weights import load_weights, save_weights
 
 SEEDS = (0, 1, 2)
 PARTS = ("both", "attention", "feed-forward")
@@ -83,18 +83,25 @@ def sample_text_and_copies(
     return tokens, targets
 
 
-@torch.no_grad()
 def head_scores(model: Transformer, *, period: int = 64, n_text: int = 32, seed: int = 0) -> dict[str, Any]:
+    """`copying_scores` on ``n_text`` random strings of ``period`` characters, written twice."""
+    generator = np.random.default_rng(seed)
+    tokens = repeated_strings(batch=n_text, n=2 * period, period=period, generator=generator)
+    return copying_scores(model, tokens, period=period)
+
+
+@torch.no_grad()
+def copying_scores(model: Transformer, tokens: Tensor, *, period: int) -> dict[str, Any]:
     """How much each head looks one token back, and how much at what followed the same token a period ago.
 
-    Measured on ``n_text`` random strings of ``period`` characters, written twice.
+    Parameters
+    ----------
+    tokens : integer tensor, shape (n_text, n), each text the same ``period`` tokens again and again
 
     Returns
     -------
     dict of two NumPy arrays, each of shape (n_layer, n_head): ``"previous"``, ``"induction"``, from 0 to 1
     """
-    generator = np.random.default_rng(seed)
-    tokens = repeated_strings(batch=n_text, n=2 * period, period=period, generator=generator)
     _, patterns = model(tokens, return_attention=True)
     weights = torch.stack(patterns)  # (n_layer, n_text, n_head, n, n)
     return {
@@ -116,12 +123,7 @@ def load(*, n_layer: int, seed: int) -> Transformer:
         raise ValueError(
             f"n_layer must be one of {tuple(CONFIGS)} and seed one of {SEEDS}; got {n_layer!r}, {seed!r}"
         )
-    model = Transformer(CONFIGS[n_layer])
-    with np.load(io.BytesIO(path.read_bytes())) as arrays:
-        state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in arrays.files}
-    state["unembedding.weight"] = state["embedding.weight"]  # tied, and so stored once
-    model.load_state_dict(state)
-    return model.eval()
+    return load_weights(Transformer(CONFIGS[n_layer]), path)
 
 
 def record() -> dict[str, Any]:
@@ -221,9 +223,7 @@ def _train_one(n_layer: int, seed: int, n_step: int, folder: Path) -> list[dict[
         print(rows[-1], flush=True)
 
     _fit(model, corpus.train, n_step=n_step, seed=seed, each_step=measure)
-    arrays = {name: value.numpy().astype(np.float16) for name, value in model.state_dict().items()}
-    del arrays["unembedding.weight"]  # the same numbers as the embedding's
-    np.savez_compressed(folder / _weights_name(n_layer, seed), allow_pickle=False, **arrays)
+    save_weights(model, folder / _weights_name(n_layer, seed))
     return rows
 
 
