@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from scaling_transformers.frontiers.cheap_compare import Gap, gap_at_equal_flops, gap_at_equal_joules
-from scaling_transformers.training.ablation import t_95
+from scaling_transformers.society.estimates import t_95
 
 
 def table(losses: dict[tuple[str, int], list[float]], budget: float = 1e11) -> np.ndarray:
@@ -19,7 +19,7 @@ def table(losses: dict[tuple[str, int], list[float]], budget: float = 1e11) -> n
 def test_two_ways_have_the_interval_of_student_s_test() -> None:
     dense, other = [2.0, 2.1, 1.9], [1.5, 1.4, 1.75]
     found = gap_at_equal_flops(
-        table({("dense", 32): dense, ("int4", 32): other}), "int4", budget=1e11, d_model=32, quantile=t_95
+        table({("dense", 32): dense, ("int4", 32): other}), "int4", budget=1e11, d_model=32
     )
     interval = stats.ttest_ind(other, dense).confidence_interval(0.95)
     assert found.less - found.margin == pytest.approx(interval.low, abs=2e-3)
@@ -28,9 +28,7 @@ def test_two_ways_have_the_interval_of_student_s_test() -> None:
 
 
 def at_equal_joules(losses: dict[tuple[str, int], list[float]], cost: dict[tuple[str, int], float]) -> Gap:
-    return gap_at_equal_joules(
-        table(losses), "ternary", budget=1e11, joules=lambda *key: cost[key], quantile=t_95
-    )
+    return gap_at_equal_joules(table(losses), "ternary", budget=1e11, joules=lambda *key: cost[key])
 
 
 LOSSES = {
@@ -65,7 +63,7 @@ def test_a_way_with_no_model_as_cheap_has_no_answer() -> None:
 def test_one_seed_has_no_interval() -> None:
     with pytest.raises(ValueError, match="two seeds"):
         gap_at_equal_flops(
-            table({("dense", 32): [2.0], ("int4", 32): [2.0]}), "int4", budget=1e11, d_model=32, quantile=t_95
+            table({("dense", 32): [2.0], ("int4", 32): [2.0]}), "int4", budget=1e11, d_model=32
         )
 
 

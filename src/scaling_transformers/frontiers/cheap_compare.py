@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_transformers.society.estimates import t_95
+
 
 class Gap(NamedTuple):
     """Loss of a way less that of the dense model, with its 95 % interval, in nats per token."""
@@ -41,25 +43,23 @@ def _cells(table: NDArray[Any], *, budget: float) -> dict[tuple[str, int], _Cell
     return cells
 
 
-def _spread(cells: dict[tuple[str, int], _Cell], *, quantile: Callable[[int], float]) -> float:
+def _spread(cells: dict[tuple[str, int], _Cell]) -> float:
     """Student's quantile times the spread between seeds, pooled over all runs of a budget."""
     degrees = sum(cell.n - 1 for cell in cells.values())
     pooled = sum((cell.n - 1) * cell.variance for cell in cells.values()) / degrees
-    return quantile(min(degrees + 1, 11)) * float(np.sqrt(pooled))
+    return t_95(min(degrees + 1, 11)) * float(np.sqrt(pooled))
 
 
-def gap_at_equal_flops(
-    table: NDArray[Any], way: str, *, budget: float, d_model: int, quantile: Callable[[int], float]
-) -> Gap:
+def gap_at_equal_flops(table: NDArray[Any], way: str, *, budget: float, d_model: int) -> Gap:
     """Compare a way with the dense model of the same width and training FLOPs.
+
+    The spread between seeds is pooled over all runs of the budget; beyond ten degrees of freedom Student's
+    quantile of ten is taken.
 
     Parameters
     ----------
     table : structured array
         Of `cheap_runs.recorded`, with ``way``, ``budget``, ``d_model`` and ``loss``, a row a seed.
-    quantile : callable
-        `scaling_transformers.training.ablation.t_95`. The spread between seeds is pooled over all runs of
-        the budget; beyond ten degrees of freedom the quantile of ten is taken.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def gap_at_equal_flops(
     """
     cells = _cells(table, budget=budget)
     one, dense = cells[way, d_model], cells["dense", d_model]
-    margin = _spread(cells, quantile=quantile) * (1 / one.n + 1 / dense.n) ** 0.5
+    margin = _spread(cells) * (1 / one.n + 1 / dense.n) ** 0.5
     return Gap(one.mean - dense.mean, float(margin))
 
 
@@ -80,7 +80,6 @@ def gap_at_equal_joules(
     *,
     budget: float,
     joules: Callable[[str, int], float],
-    quantile: Callable[[int], float],
 ) -> Gap:
     """Compare a way with the best dense model, both trained with the same FLOPs, at no more joules a token.
 
@@ -91,7 +90,7 @@ def gap_at_equal_joules(
     ----------
     joules : callable
         Of a way and a width, to write a token.
-    table, budget, quantile : as for `gap_at_equal_flops`
+    table, budget : as for `gap_at_equal_flops`
 
     Raises
     ------
@@ -108,5 +107,5 @@ def gap_at_equal_joules(
     if not cheap:
         raise ValueError(f"table must have a {way!r} model that writes a token for {allowed:g} J or less")
     one, best = min(cheap, key=lambda cell: cell.mean), dense[width]
-    margin = _spread(cells, quantile=quantile) * (1 / one.n + 1 / best.n) ** 0.5
+    margin = _spread(cells) * (1 / one.n + 1 / best.n) ** 0.5
     return Gap(one.mean - best.mean, float(margin))

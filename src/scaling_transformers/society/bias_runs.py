@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
 from scaling_transformers.society.association import weat
+from scaling_transformers.society.estimates import mean_and_interval
 from scaling_transformers.society.language_bias import (
     gaps,
     log_probability,
@@ -52,7 +53,6 @@ from scaling_transformers.society.planted import (
     tokens_of,
     without_bias,
 )
-from scaling_transformers.training.ablation import mean_and_interval
 from scaling_transformers.training.corpora import Corpus
 from scaling_transformers.training.loop import measuring, train
 from scaling_transformers.training.record import as_table, read_record, read_runs, shipped, write_runs

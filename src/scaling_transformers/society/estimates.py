@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scaling_transformers.attention.masks import require_count
 from scaling_transformers.society.spread import require_level
 
+# Student's t for 95 %, by degrees of freedom from 1 on.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
 
 class Estimate(NamedTuple):
     """A value and the ends of its interval."""
@@ -78,3 +81,22 @@ def wilson_interval(share: ArrayLike, n: ArrayLike) -> tuple[NDArray[np.float64]
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
     return np.asarray(middle - half), np.asarray(middle + half)
+
+
+def t_95(n: int) -> float:
+    """Half the width of the 95 % interval of a mean of ``n`` numbers, in standard errors (Student's t).
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is not from 2 to 11.
+    """
+    if not 2 <= n <= len(_T) + 1:
+        raise ValueError(f"n must be from 2 to {len(_T) + 1} seeds; got {n}")
+    return _T[n - 2]
+
+
+def mean_and_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of ``values``, one a seed, and half the width of its 95 % interval; errors as of `t_95`."""
+    error = t_95(len(values)) * values.std(ddof=1) / len(values) ** 0.5
+    return float(values.mean()), float(error)

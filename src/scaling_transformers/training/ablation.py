@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scaling_transformers.accounting import count_parameters, forward_flops
 from scaling_transformers.config import TransformerConfig
 from scaling_transformers.model import Transformer
+from scaling_transformers.society.estimates import mean_and_interval, t_95
 from scaling_transformers.training.corpora import Corpus, python_library
 from scaling_transformers.training.loop import train, validation_loss
 from scaling_transformers.training.record import as_table, read_record, read_runs, shipped, write_runs
@@ -29,8 +30,6 @@ BASELINE, ALL = "GPT-2 style", "Llama style"
 SEEDS, RATES = (0, 1, 2, 3), (2e-3, 4e-3)
 BATCH, N_STEP, N_STEP_LONG, N_TEXT = 8, 200, 1200, 512
 _DATA = shipped("ablation")
-# Student's t for 95 %, by degrees of freedom from 1 on.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 def at_equal_flops(config: TransformerConfig, *, like: TransformerConfig, seq_len: int) -> TransformerConfig:
@@ -119,25 +118,6 @@ def measure(*, n_step: int = N_STEP, seeds: Sequence[int] = SEEDS) -> NDArray[An
     """`run_all` for every design and seed, at the lower of the `RATES`."""
     names = variants(CONFIG, seq_len=CONFIG.n_ctx)
     return run_all([Run(name, seed, RATES[0], n_step) for seed in seeds for name in names])
-
-
-def t_95(n: int) -> float:
-    """Half the width of the 95 % interval of a mean of ``n`` numbers, in standard errors (Student's t).
-
-    Raises
-    ------
-    ValueError
-        If ``n`` is not from 2 to 11.
-    """
-    if not 2 <= n <= len(_T) + 1:
-        raise ValueError(f"n must be from 2 to {len(_T) + 1} seeds; got {n}")
-    return _T[n - 2]
-
-
-def mean_and_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean of ``values``, one a seed, and half the width of its 95 % interval; errors as of `t_95`."""
-    error = t_95(len(values)) * values.std(ddof=1) / len(values) ** 0.5
-    return float(values.mean()), float(error)
 
 
 def differences(table: NDArray[Any]) -> dict[str, tuple[float, float]]:
