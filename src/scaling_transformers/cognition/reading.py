@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scaling_transformers._names import unknown_name
 from scaling_transformers._tables import read_rows
 from scaling_transformers.attention.masks import require_count
+from scaling_transformers.society.estimates import bootstrap_mean
 
 Floats = NDArray[np.float64]
 POWERS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -209,9 +210,8 @@ def fit_reading(
         found.append(np.linalg.lstsq(design[kept], row[kept], rcond=None)[0][1 : 2 + n_spill])
     slopes = np.array(found)
     by_reader = slopes.sum(axis=1)
-    draws = np.random.default_rng(seed).integers(len(times), size=(n_bootstrap, len(times)))
-    low, high = np.quantile(by_reader[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return ReadingFit(float(by_reader.mean()), float(low), float(high), slopes.mean(axis=0), by_reader)
+    total = bootstrap_mean(by_reader, n_bootstrap=n_bootstrap, level=level, seed=seed)
+    return ReadingFit(*total, slopes.mean(axis=0), by_reader)
 
 
 def compare_forms(

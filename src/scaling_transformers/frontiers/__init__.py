@@ -31,7 +31,6 @@ from scaling_transformers.frontiers.heavy_tails import (
     survival,
 )
 from scaling_transformers.frontiers.manifold import (
-    Dimension,
     Teacher,
     local_linear_values,
     log_slope,
@@ -93,7 +92,6 @@ __all__ = [
     "Circuit",
     "Comparison",
     "Decoding",
-    "Dimension",
     "Gap",
     "Gate",
     "Neuron",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_transformers.attention.masks import require_count
+from scaling_transformers.society.estimates import Estimate
 
 Floats = NDArray[np.float64]
 _BLOCK = 512  # points whose distances to all others are held at once
@@ -69,16 +70,8 @@ def teacher(*, n_ambient: int, seed: int, width: int = 64) -> Teacher:
     )
 
 
-class Dimension(NamedTuple):
-    """An estimate of dimension: its ``value``, and the ends of its 95 % interval, ``low`` and ``high``."""
-
-    value: float
-    low: float
-    high: float
-
-
-def two_nearest_dimension(points: ArrayLike, *, discard: float = 0.0) -> Dimension:
-    """Dimension of the set that points were drawn from, by the ratio of two distances at every point.
+def two_nearest_dimension(points: ArrayLike, *, discard: float = 0.0) -> Estimate:
+    """Dimension of the set that points were drawn from, with its 95 % interval, by ratios of distances.
 
     Where points are dense enough to lie evenly around each, the ratio of the distances to the second and to
     the first neighbour is above r with probability ``r ** -dimension``: the likelihood gives the dimension.
@@ -106,7 +99,7 @@ def two_nearest_dimension(points: ArrayLike, *, discard: float = 0.0) -> Dimensi
     waited = logs[:n_kept].sum() + (len(logs) - n_kept) * logs[n_kept - 1]
     value = (n_kept - 1) / waited
     half = 1.96 / np.sqrt(n_kept)
-    return Dimension(float(value), float(value * (1 - half)), float(value * (1 + half)))
+    return Estimate(float(value), float(value * (1 - half)), float(value * (1 + half)))
 
 
 def nearest(queries: Floats, points: Floats, *, k: int) -> tuple[Floats, NDArray[np.int64]]:

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LEFT_OUT = {"site-packages", "test", "tests", "idle_test", "__pycache__", "lib2to3", "turtledemo"}
+"""Folders of sources that no corpus enters."""
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -82,10 +85,9 @@ def library_files() -> dict[str, bytes]:
         If no source is found.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
-    left_out = {"site-packages", "test", "tests", "idle_test", "__pycache__", "lib2to3", "turtledemo"}
     files = []
     for folder, below, names in os.walk(root):
-        below[:] = set(below) - left_out  # not entered: site-packages may hold far more than the library
+        below[:] = set(below) - LEFT_OUT  # not entered: site-packages may hold far more than the library
         files += [Path(folder, name) for name in names if name.endswith(".py")]
     if not files:
         raise ValueError(f"the standard library at {root} holds no source files")

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from scaling_transformers.training.corpora import Corpus, _corpus, _draw, _require_share
+from scaling_transformers.training.corpora import LEFT_OUT, Corpus, _corpus, _draw, _require_share
 
 PACKAGES = (
     "numpy",
@@ -42,7 +42,6 @@ PACKAGES = (
 )
 """Packages of constraints.txt and requirements.txt that describe themselves at length."""
 
-_LEFT_OUT = {"site-packages", "test", "tests", "idle_test", "__pycache__", "lib2to3", "turtledemo"}
 _MARKED = re.compile(r"(?::[a-z:]+:)?(`+)~?([^`<]+?)(?: <[^>`]*>)?\1_{0,2}|\*\*?(\w[^*]*)\*\*?|\[[\w ]+\]_")
 _RULE = re.compile(r"\s*([-=~^+*.])\1{2,}\s*")  # below a heading
 _PLAIN_WORD = re.compile(r"[(\"']*[A-Za-z][a-z]*(?:[-'/][A-Za-z][a-z]*)*[.,;:!?)\"']*")
@@ -101,7 +100,7 @@ def docstring_paragraphs(folder: Path) -> Iterator[tuple[str, list[str]]]:
     Tests are not entered; a file that this Python cannot parse is passed by.
     """
     for root, below, names in os.walk(folder):
-        below[:] = sorted(set(below) - _LEFT_OUT)
+        below[:] = sorted(set(below) - LEFT_OUT)
         for path in sorted(Path(root, name) for name in names if name.endswith(".py")):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of old escapes in others' sources
