@@ -1,0 +1,129 @@
+"""Lay the scripts and the data of interactive figures beside the page that shows them.
+
+MyST-NB writes the state of every widget into the page. Here it leaves the page again: what a figure needs goes
+into two files that `chapters/_static/explorer-host.js` fetches when a reader comes near, the rest goes nowhere.
+They are classic scripts, which a page opened from a folder can load, and which the strictest security policy
+lets pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "_static/explorers"
+_STATE_TYPE = "application/vnd.jupyter.widget-state+json"
+_FIGURE = re.compile(r'<div class="explorer" data-explorer="(?P<model>\w+)" data-view="(?P<view>[\w-]+)"')
+_STYLE = re.compile(r"<style>[^<]*</style>(?=<div class=\"explorer\")")
+_EXPORT = re.compile(r"^export default (.+);\s*\Z", re.MULTILINE)
+_NEEDED = ("title", "controls", "fixed", "frames", "state")
+_USED = re.compile(rf"{FOLDER}/([\w.-]+\.js)")
+
+
+def take_states(context: dict[str, Any]) -> dict[str, Any]:
+    """Take the state of the widgets out of a page's scripts: the values of each model by its name."""
+    models: dict[str, Any] = {}
+    kept = []
+    for entry in context.get("script_files", []):
+        attributes = getattr(entry, "attributes", {})
+        if attributes.get("type") == _STATE_TYPE:
+            models |= json.loads(attributes["body"])["state"]
+        else:
+            kept.append(entry)
+    context["script_files"] = kept
+    return {name: model["state"] for name, model in models.items()}
+
+
+def lay_file(folder: Path, view: str, expression: str) -> str:
+    """Write a script that hands over an expression; its name tells what is in it."""
+    name = f"{view}-{hashlib.sha256(expression.encode()).hexdigest()[:12]}.js"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f"bookExplorers.add({json.dumps(name)}, {expression});\n", encoding="utf-8")
+    return name
+
+
+def lay_figures(body: str, states: Mapping[str, Any], folder: Path, address: Callable[[str], str]) -> str:
+    """The body of a page whose figures name their files, after these are written.
+
+    Parameters
+    ----------
+    body : HTML, in which a figure names its model
+    states : values of each model
+    folder : where the files go
+    address : from the name of a file to its address in the page
+
+    Raises
+    ------
+    KeyError
+        If a figure's model is not among the states.
+    ValueError
+        If its script is no module that ends in an export and needs no other.
+    """
+    numbers: dict[str, int] = {}
+    views: Counter[str] = Counter()
+
+    def with_files(figure: re.Match[str]) -> str:
+        view, state = figure["view"], states[figure["model"]]
+        script, found = _EXPORT.subn(r"return \1;", state["_esm"])
+        if found != 1 or re.search(r"^(import|export)\b", script, re.MULTILINE):
+            raise ValueError(f"script of {view!r} must end in 'export default' and import nothing")
+        code = lay_file(folder, view, f"(() => {{\n{script}\n}})()")
+        values = lay_file(folder, view, json.dumps({name: state[name] for name in _NEEDED}, ensure_ascii=False))
+        number = numbers.setdefault(figure["model"], len(numbers) + 1)
+        views[view] += 1
+        name = f"explorer-{view}" + (f"-{views[view]}" if views[view] > 1 else "")
+        return (
+            f'<div id="{name}" class="explorer" data-explorer="{number}" data-view="{view}"'
+            f' data-script="{address(code)}" data-values="{address(values)}"'
+        )
+
+    styles: set[str] = set()
+
+    def once(style: re.Match[str]) -> str:
+        seen = style[0] in styles
+        styles.add(style[0])
+        return "" if seen else style[0]
+
+    return _FIGURE.sub(with_files, _STYLE.sub(once, body))
+
+
+def lay_page(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Take the widgets of a page out of it and lay what its figures need into files."""
+    if app.builder.format != "html":
+        return
+    states = take_states(context)
+    folder = Path(app.outdir) / FOLDER
+    try:
+        context["body"] = lay_figures(
+            context.get("body", ""), states, folder, lambda name: context["pathto"](f"{FOLDER}/{name}", 1)
+        )
+    except (KeyError, ValueError) as error:
+        logger.warning("an interactive figure is without its files: %s", error, location=pagename, type="book")
+
+
+def remove_unused(app: Sphinx, exception: Exception | None) -> None:
+    """Remove the files of earlier builds that no page names any more."""
+    folder = Path(app.outdir) / FOLDER
+    if exception is not None or not folder.is_dir():
+        return
+    pages = Path(app.outdir).rglob("*.html")
+    used = {name for page in pages for name in _USED.findall(page.read_text("utf-8"))}
+    for file in folder.iterdir():
+        if file.name not in used:
+            file.unlink()
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("html-page-context", lay_page, priority=950)
+    app.connect("build-finished", remove_unused)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
