@@ -1,9 +1,9 @@
 """Lay the scripts and the data of interactive figures beside the page that shows them.
 
-MyST-NB writes the state of every widget into the page. Here it leaves the page again: what a figure needs goes
-into two files that `chapters/_static/explorer-host.js` fetches when a reader comes near, the rest goes nowhere.
-They are classic scripts, which a page opened from a folder can load, and which the strictest security policy
-lets pass.
+MyST-NB writes the state of every widget into the page. Here it leaves the page again: what a figure needs
+goes into two files that `chapters/_static/explorer-host.js` fetches when a reader comes near, the rest goes
+nowhere. They are classic scripts, which a page opened from a folder can load, and which the strictest
+security policy lets pass.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def lay_figures(body: str, states: Mapping[str, Any], folder: Path, address: Cal
         if found != 1 or re.search(r"^(import|export)\b", script, re.MULTILINE):
             raise ValueError(f"script of {view!r} must end in 'export default' and import nothing")
         code = lay_file(folder, view, f"(() => {{\n{script}\n}})()")
-        values = lay_file(folder, view, json.dumps({name: state[name] for name in _NEEDED}, ensure_ascii=False))
+        values = lay_file(
+            folder, view, json.dumps({name: state[name] for name in _NEEDED}, ensure_ascii=False)
+        )
         number = numbers.setdefault(figure["model"], len(numbers) + 1)
         views[view] += 1
         name = f"explorer-{view}" + (f"-{views[view]}" if views[view] > 1 else "")
@@ -108,7 +110,9 @@ def lay_page(app: Sphinx, pagename: str, template: str, context: dict[str, Any],
             context.get("body", ""), states, folder, lambda name: context["pathto"](f"{FOLDER}/{name}", 1)
         )
     except (KeyError, ValueError) as error:
-        logger.warning("an interactive figure is without its files: %s", error, location=pagename, type="book")
+        logger.warning(
+            "an interactive figure is without its files: %s", error, location=pagename, type="book"
+        )
 
 
 def remove_unused(app: Sphinx, exception: Exception | None) -> None:

@@ -112,11 +112,17 @@ def browser() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def reading_of(
-    browser: Browser, address: str, *, theme: str = "light", width: int = 1280, javascript: bool = True
+    browser: Browser,
+    address: str,
+    *,
+    theme: str = "light",
+    width: int = 1280,
+    javascript: bool = True,
+    touch: bool = False,
 ) -> Iterator[Reading]:
     """Open an address as a new reader would, and wait until the page is at rest."""
     with browser.new_context(
-        viewport={"width": width, "height": 900}, java_script_enabled=javascript
+        viewport={"width": width, "height": 900}, java_script_enabled=javascript, has_touch=touch
     ) as context:
         # Where the theme keeps the reader's choice.
         context.add_init_script(f"for (const key of ['mode', 'theme']) localStorage.setItem(key, '{theme}');")

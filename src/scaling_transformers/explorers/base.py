@@ -1,9 +1,9 @@
 """The one mechanism behind every interactive figure of the book.
 
 An explorer is a few controls, a function that computes, and a small script that draws. The function is
-evaluated for every setting of the controls when the explorer is made, and the answers travel with the page: a
-reader moves them with no server, and sees the first picture where no script runs. In a notebook the same object is a widget, and `Explorer.panel` computes
-between the settings.
+evaluated for every setting of the controls when the explorer is made, and the answers travel with the page:
+a reader moves them with no server, and sees the first picture where no script runs. In a notebook the same
+object is a widget, and `Explorer.panel` computes between the settings.
 """
 
 from __future__ import annotations
@@ -187,7 +187,9 @@ class Explorer(anywidget.AnyWidget):
 
         On a page of the book `chapters/_static/explorer-host.js` brings it to life in its place.
         """
-        values = {name: getattr(self, name) for name in ("title", "controls", "fixed", "frames", "state", "frame")}
+        values = {
+            name: getattr(self, name) for name in ("title", "controls", "fixed", "frames", "state", "frame")
+        }
         attributes = {"class": "explorer", "data-explorer": self.model_id, "data-view": self._view}
         return f"<style>{self._css}</style>{still_html(self._esm, values, attributes)}"
 
