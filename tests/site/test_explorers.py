@@ -389,9 +389,14 @@ def test_a_drag_is_read_aloud_once_it_rests(page_of, made):
         }"""
     )
     assert explorer.locator("[aria-live]").inner_text() == ""
-    slider = explorer.locator("input").first
-    for position in range(20):
-        slider.evaluate("(e, to) => { e.value = to; e.dispatchEvent(new Event('input')); }", position)
+    explorer.locator("input").first.evaluate(
+        """(slider) => {
+          for (let position = 0; position < 20; position++) {
+            slider.value = position;
+            slider.dispatchEvent(new Event("input"));
+          }
+        }"""
+    )
     summary = explorer.locator(".explorer-summary").inner_text()
     assert summary.startswith("Query at 190°")
     expect(explorer.locator("[aria-live]")).to_have_text(summary)
