@@ -8,7 +8,6 @@ security policy lets pass.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from laid_files import lay_file, remove_unused
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -27,7 +27,6 @@ _FIGURE = re.compile(r'<div class="explorer" data-explorer="(?P<model>\w+)" data
 _STYLE = re.compile(r"<style>[^<]*</style>(?=<div class=\"explorer\")")
 _EXPORT = re.compile(r"^export default (.+);\s*\Z", re.MULTILINE)
 _NEEDED = ("title", "controls", "fixed", "frames", "state")
-_USED = re.compile(rf"{FOLDER}/([\w.-]+\.js)")
 
 
 def take_states(context: dict[str, Any]) -> dict[str, Any]:
@@ -44,23 +43,14 @@ def take_states(context: dict[str, Any]) -> dict[str, Any]:
     return {name: model["state"] for name, model in models.items()}
 
 
-def lay_file(folder: Path, view: str, expression: str) -> str:
-    """Write a script that hands over an expression; its name tells what is in it."""
-    name = f"{view}-{hashlib.sha256(expression.encode()).hexdigest()[:12]}.js"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(f"bookExplorers.add({json.dumps(name)}, {expression});\n", encoding="utf-8")
-    return name
-
-
-def lay_figures(body: str, states: Mapping[str, Any], folder: Path, address: Callable[[str], str]) -> str:
-    """The body of a page whose figures name their files, after these are written.
+def with_files(body: str, states: Mapping[str, Any], lay: Callable[[str, str], str]) -> str:
+    """The body of a page whose figures name the files of their script and their values.
 
     Parameters
     ----------
     body : HTML, in which a figure names its model
     states : values of each model
-    folder : where the files go
-    address : from the name of a file to its address in the page
+    lay : lays a file, with a stem for its name and a text; answers its address in the page
 
     Raises
     ------
@@ -72,21 +62,22 @@ def lay_figures(body: str, states: Mapping[str, Any], folder: Path, address: Cal
     numbers: dict[str, int] = {}
     views: Counter[str] = Counter()
 
-    def with_files(figure: re.Match[str]) -> str:
+    def named(figure: re.Match[str]) -> str:
         view, state = figure["view"], states[figure["model"]]
         script, found = _EXPORT.subn(r"return \1;", state["_esm"])
         if found != 1 or re.search(r"^(import|export)\b", script, re.MULTILINE):
             raise ValueError(f"script of {view!r} must end in 'export default' and import nothing")
-        code = lay_file(folder, view, f"(() => {{\n{script}\n}})()")
-        values = lay_file(
-            folder, view, json.dumps({name: state[name] for name in _NEEDED}, ensure_ascii=False)
-        )
+        values = json.dumps({name: state[name] for name in _NEEDED}, ensure_ascii=False)
+        addresses = [
+            lay(view, f"bookExplorers.add({expression});\n")
+            for expression in (f"(() => {{\n{script}\n}})()", values)
+        ]
         number = numbers.setdefault(figure["model"], len(numbers) + 1)
         views[view] += 1
         name = f"explorer-{view}" + (f"-{views[view]}" if views[view] > 1 else "")
         return (
             f'<div id="{name}" class="explorer" data-explorer="{number}" data-view="{view}"'
-            f' data-script="{address(code)}" data-values="{address(values)}"'
+            f' data-script="{addresses[0]}" data-values="{addresses[1]}"'
         )
 
     styles: set[str] = set()
@@ -96,38 +87,32 @@ def lay_figures(body: str, states: Mapping[str, Any], folder: Path, address: Cal
         styles.add(style[0])
         return "" if seen else style[0]
 
-    return _FIGURE.sub(with_files, _STYLE.sub(once, body))
+    return _FIGURE.sub(named, _STYLE.sub(once, body))
 
 
 def lay_page(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Take the widgets of a page out of it and lay what its figures need into files."""
     if app.builder.format != "html":
         return
+
+    def lay(stem: str, text: str) -> str:
+        address: str = context["pathto"](f"{FOLDER}/{lay_file(Path(app.outdir), FOLDER, stem, text)}", 1)
+        return address
+
     states = take_states(context)
-    folder = Path(app.outdir) / FOLDER
     try:
-        context["body"] = lay_figures(
-            context.get("body", ""), states, folder, lambda name: context["pathto"](f"{FOLDER}/{name}", 1)
-        )
+        context["body"] = with_files(context.get("body", ""), states, lay)
     except (KeyError, ValueError) as error:
-        logger.warning(
-            "an interactive figure is without its files: %s", error, location=pagename, type="book"
-        )
+        logger.warning("a figure is without its files: %s", error, location=pagename, type="book")
 
 
-def remove_unused(app: Sphinx, exception: Exception | None) -> None:
-    """Remove the files of earlier builds that no page names any more."""
-    folder = Path(app.outdir) / FOLDER
-    if exception is not None or not folder.is_dir():
-        return
-    pages = Path(app.outdir).rglob("*.html")
-    used = {name for page in pages for name in _USED.findall(page.read_text("utf-8"))}
-    for file in folder.iterdir():
-        if file.name not in used:
-            file.unlink()
+def forget_unused_files(app: Sphinx, exception: Exception | None) -> None:
+    """Remove the files of figures that no page shows any more."""
+    if exception is None and app.builder.format == "html":
+        remove_unused(Path(app.outdir), FOLDER)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    app.connect("html-page-context", lay_page, priority=950)
-    app.connect("build-finished", remove_unused)
+    app.connect("html-page-context", lay_page, priority=950)  # after all that add scripts
+    app.connect("build-finished", forget_unused_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

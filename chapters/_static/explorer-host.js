@@ -28,9 +28,9 @@
     save_changes() {} // there is no kernel to tell
   }
 
-  // A file hands over what it holds by `bookExplorers.add(its address in the page, what it holds)`.
+  // A file hands over what it holds by `bookExplorers.add(...)`.
   const arrived = new Map();
-  window.bookExplorers = { add: (name, value) => arrived.set(name, value) };
+  window.bookExplorers = { add: (held) => arrived.set(document.currentScript, held) };
 
   const files = new Map();
   function load(address) {
@@ -40,12 +40,11 @@
       const note = (event) => { if (event.filename === script.src) failure = event.message; };
       window.addEventListener("error", note);
       const done = (act) => () => { window.removeEventListener("error", note); act(); };
-      const name = address.split("/").at(-1);
       script.addEventListener("load", done(() => {
-        if (arrived.has(name)) resolve(arrived.get(name));
+        if (arrived.has(script)) resolve(arrived.get(script));
         else reject(new Error(failure));
       }));
-      script.addEventListener("error", done(() => reject(new Error(`${name} could not be loaded`))));
+      script.addEventListener("error", done(() => reject(new Error(`${address} could not be loaded`))));
       script.src = address;
       document.head.append(script);
     }));

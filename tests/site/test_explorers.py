@@ -1,6 +1,5 @@
 """What an interactive figure promises to the reader of a built page."""
 
-import importlib.util
 import itertools
 import math
 import shutil
@@ -77,18 +76,18 @@ def made():
 
 
 @pytest.fixture(scope="module")
-def files(book):
+def files(book, module_of):
     """The extension that lays the files of figures."""
-    spec = importlib.util.spec_from_file_location(
-        "explorer_files", book.root / "extensions" / "explorer_files.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(book.root / "extensions" / "explorer_files.py")
 
 
 @pytest.fixture
-def page_of(serve, read, book, files, tmp_path):
+def lay(files, tmp_path):
+    return lambda stem, text: f"files/{files.lay_file(tmp_path, 'files', stem, text)}"
+
+
+@pytest.fixture
+def page_of(serve, read, book, files, lay, tmp_path):
     """Open a small page with the book's host script and figures: explorers, or the script of one."""
 
     def page_of(*figures, lost="", query="", **options):
@@ -102,7 +101,7 @@ def page_of(serve, read, book, files, tmp_path):
             else:
                 states[figure.model_id] = figure.get_state()
                 body += figure.still()
-        body = files.lay_figures(body, states, tmp_path / "files", lambda name: f"files/{name}")
+        body = files.with_files(body, states, lay)
         for attribute in BeautifulSoup(body, "html.parser").select(f"[{lost}]" if lost else "nothing"):
             (tmp_path / attribute[lost]).unlink()
         (tmp_path / "page.html").write_text(
@@ -330,22 +329,22 @@ def test_a_broken_explorer_leaves_the_next_one_alone(page_of, made):
     alive(page, 1)
 
 
-def test_a_figure_whose_state_is_lost_fails_the_build(files, made, tmp_path):
+def test_a_figure_whose_state_is_lost_fails_the_build(files, made, lay):
     with pytest.raises(KeyError, match=made.model_id):
-        files.lay_figures(made.still(), {}, tmp_path, str)
+        files.with_files(made.still(), {}, lay)
 
 
-def test_a_script_that_needs_another_is_refused(files, made, tmp_path):
+def test_a_script_that_needs_another_is_refused(files, made, lay):
     states = {made.model_id: made.get_state() | {"_esm": "import a from 'a';\nexport default a;\n"}}
     with pytest.raises(ValueError, match="import nothing"):
-        files.lay_figures(made.still(), states, tmp_path, str)
+        files.with_files(made.still(), states, lay)
 
 
-def test_equal_figures_share_their_files(files, tmp_path):
+def test_equal_figures_share_their_files(files, lay, tmp_path):
     one, other = attention_explorer(), attention_explorer()
     states = {figure.model_id: figure.get_state() for figure in (one, other)}
-    body = files.lay_figures(one.still() + other.still(), states, tmp_path, str)
-    assert len(list(tmp_path.iterdir())) == 2
+    body = files.with_files(one.still() + other.still(), states, lay)
+    assert len(list((tmp_path / "files").iterdir())) == 2
     assert body.count("<style>") == 1
 
 
