@@ -117,11 +117,23 @@ def test_a_panel_spans_the_values_with_a_logarithmic_slider_over_decades(attenti
     assert temperature.value == pytest.approx(0.3)
 
 
-def test_without_scripts_the_page_still_says_what_the_figure_shows():
-    made = explorer(lambda x, name: {"summary": f"{name} < {x}"})
-    html = made._repr_mimebundle_()[0]["text/html"]
-    assert "a &lt; 2.0" in html
-    assert made.model_id in html
+def test_without_scripts_the_page_still_shows_the_figure(attention):
+    html = attention._repr_mimebundle_()[0]["text/html"]
+    assert attention.model_id in html
+    assert "river gets most, 0.47" in html
+    assert html.count("<svg") == 2
+
+
+def test_the_figure_without_scripts_stands_at_the_values_that_it_has():
+    made = attention_explorer()
+    made.state = {"direction": 10, "temperature": 0}
+    assert made.frames[10 * len(TEMPERATURES)]["summary"] in made.still()
+
+
+@pytest.mark.parametrize(("value", "word"), [("a b", "a b"), (0.05, "0.05"), (1000, "1000"), (3e26, "3e26")])
+def test_a_value_has_a_word_for_addresses(value, word):
+    values = [value, "c"] if isinstance(value, str) else [value, 2 * value]
+    assert Control("x", "x", values).word(value) == word
 
 
 def test_the_script_is_one_module_with_the_books_colours(attention):

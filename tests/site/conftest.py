@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -68,14 +69,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
+    def __init__(self, *args: Any, headers: Mapping[str, str], **kwargs: Any) -> None:
+        self.more_headers = headers
+        super().__init__(*args, **kwargs)
+
+    def end_headers(self) -> None:
+        for name, value in self.more_headers.items():
+            self.send_header(name, value)
+        super().end_headers()
+
     def log_message(self, *args: Any) -> None:
         pass
 
 
 @contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The address of a folder, served as by any plain web server."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder))) as server:
+def serving(folder: Path, headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a folder, served as by any plain web server, with some headers more."""
+    handler = partial(QuietHandler, directory=str(folder), headers=headers or {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -84,9 +95,9 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Path], str]]:
+def serve() -> Iterator[Callable[..., str]]:
     with contextlib.ExitStack() as stack:
-        yield lambda folder: stack.enter_context(serving(folder))
+        yield lambda folder, headers=None: stack.enter_context(serving(folder, headers))
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +107,23 @@ def book() -> Iterator[Book]:
         pytest.fail("The book is not built: run `make book` first.")
     with serving(book.folder) as book.address:
         yield book
+
+
+@pytest.fixture(scope="session")
+def module_of() -> Callable[[Path], Any]:
+    """A module from its file, as Sphinx finds an extension and what that imports."""
+
+    def module_of(file: Path) -> Any:
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(file.parent)
+            spec.loader.exec_module(module)
+        return module
+
+    return module_of
 
 
 @pytest.fixture(scope="session")
@@ -112,14 +140,22 @@ def browser() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def reading_of(
-    browser: Browser, address: str, *, theme: str = "light", width: int = 1280, javascript: bool = True
+    browser: Browser,
+    address: str,
+    *,
+    theme: str = "light",
+    width: int = 1280,
+    javascript: bool = True,
+    touch: bool = False,
+    script: str = "",
 ) -> Iterator[Reading]:
     """Open an address as a new reader would, and wait until the page is at rest."""
     with browser.new_context(
-        viewport={"width": width, "height": 900}, java_script_enabled=javascript
+        viewport={"width": width, "height": 900}, java_script_enabled=javascript, has_touch=touch
     ) as context:
         # Where the theme keeps the reader's choice.
         context.add_init_script(f"for (const key of ['mode', 'theme']) localStorage.setItem(key, '{theme}');")
+        context.add_init_script(script)
         page = context.new_page()
         reading = Reading(path=address, theme=theme, page=page)
         problems = reading.problems

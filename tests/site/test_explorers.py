@@ -1,14 +1,14 @@
 """What an interactive figure promises to the reader of a built page."""
 
 import itertools
-import json
 import math
 import shutil
 from decimal import ROUND_HALF_UP, Decimal
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
-from ipywidgets.embed import embed_data
+from bs4 import BeautifulSoup
 from playwright.sync_api import expect
 
 from scaling_transformers.explorers import (
@@ -75,30 +75,57 @@ def made():
     return attention_explorer()
 
 
-@pytest.fixture
-def page_of(serve, read, book, tmp_path):
-    """Open a small page with the book's host script and any states and views."""
+@pytest.fixture(scope="module")
+def files(book, module_of):
+    """The extension that lays the files of figures."""
+    return module_of(book.root / "extensions" / "explorer_files.py")
 
-    def page_of(states, views):
-        shutil.copy(book.root / "chapters" / "_static" / "explorer-host.js", tmp_path)
-        shutil.copy(book.root / "chapters" / "_static" / "favicon.svg", tmp_path)
-        scripts = [("state", json.dumps({"state": states}) if isinstance(states, dict) else states)]
-        scripts += [("view", json.dumps({"model_id": model})) for model in views]
-        body = "".join(
-            f'<script type="application/vnd.jupyter.widget-{kind}+json">{text}</script>'
-            for kind, text in scripts
-        )
+
+@pytest.fixture
+def lay(files, tmp_path):
+    return lambda stem, text: f"files/{files.lay_file(tmp_path, 'files', stem, text)}"
+
+
+@pytest.fixture
+def page_of(serve, read, book, files, lay, tmp_path):
+    """Open a small page with the book's host script and figures: explorers, or the script of one."""
+
+    def page_of(*figures, lost="", query="", **options):
+        for name in ("explorer-host.js", "favicon.svg"):
+            shutil.copy(book.root / "chapters" / "_static" / name, tmp_path)
+        states, body = {}, ""
+        for figure in figures:
+            if isinstance(figure, str):
+                states["a"] = {name: [] for name in files._NEEDED} | {"_esm": figure}
+                body += '<div class="explorer" data-explorer="a" data-view="a"><p>The picture.</p></div>'
+            else:
+                states[figure.model_id] = figure.get_state()
+                body += figure.still()
+        body = files.with_files(body, states, lay)
+        for attribute in BeautifulSoup(body, "html.parser").select(f"[{lost}]" if lost else "nothing"):
+            (tmp_path / attribute[lost]).unlink()
         (tmp_path / "page.html").write_text(
-            '<!DOCTYPE html><html lang="en"><link rel="icon" href="favicon.svg">'
+            '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><link rel="icon" href="favicon.svg">'
             f'<script defer src="explorer-host.js"></script><h1>A page</h1>{body}<p>The end.</p>'
         )
-        return read(f"{serve(tmp_path)}/page.html").page
+        return read(f"{serve(tmp_path)}/page.html{query}", **options).page
 
     return page_of
 
 
-def state_of(*explorers):
-    return embed_data(views=explorers)["manager_state"]["state"]
+def alive(page, place=0):
+    """An interactive figure of a page, when its script has come."""
+    explorer = page.locator("div.explorer").nth(place)
+    expect(explorer.locator("input").first).to_be_enabled()
+    return explorer
+
+
+def values_of(explorer):
+    return explorer.locator(".explorer-value").all_inner_texts()
+
+
+def query_of(page):
+    return dict(parse_qsl(urlsplit(page.evaluate("location.href")).query))
 
 
 def as_javascript_writes(weight):
@@ -196,7 +223,7 @@ def initial_positions(explorer):
 
 def test_an_explorer_shows_what_was_computed_for_every_setting(book, read, chapter, made_for):
     page = read(f"{book.address}/{chapter}").page
-    explorer = page.locator("div.explorer").first
+    explorer = alive(page)
     expect(explorer.locator("svg").first).to_be_visible()
     shown = explorer.evaluate(SHOW_EVERY_SETTING)
     settings = itertools.product(*(control["texts"] for control in made_for.controls))
@@ -208,7 +235,7 @@ def test_an_explorer_shows_what_was_computed_for_every_setting(book, read, chapt
 
 def test_an_explorer_moves_by_keyboard_alone(book, read, chapter, made_for):
     page = read(f"{book.address}/{chapter}").page
-    explorer = page.locator("div.explorer").first
+    explorer = alive(page)
     positions = initial_positions(made_for)
     for place, control in enumerate(made_for.controls):
         slider = explorer.get_by_role("slider", name=control["label"])
@@ -228,47 +255,102 @@ def test_an_explorer_moves_by_keyboard_alone(book, read, chapter, made_for):
 
 def test_an_explorer_needs_no_server(book, read, chapter, made_for):
     page = read((book.folder / chapter).as_uri()).page
-    expect(page.locator("div.explorer svg").first).to_be_visible()
-    assert (
-        page.locator("div.explorer").first.evaluate(SHOW_EVERY_SETTING)[-1]["summary"]
-        == (made_for.frames[-1]["summary"])
-    )
+    shown = alive(page).evaluate(SHOW_EVERY_SETTING)
+    assert shown[-1]["summary"] == made_for.frames[-1]["summary"]
 
 
-def test_without_scripts_the_title_and_the_sentence_are_there_to_read(book, read, chapter, made_for):
-    stand_in = read(f"{book.address}/{chapter}", javascript=False).page.locator("noscript .explorer").first
-    expect(stand_in).to_be_visible()
-    first = frame_at(made_for, initial_positions(made_for))
-    assert {made_for.title, first["summary"]} <= set(stand_in.inner_text().splitlines())
+def test_without_scripts_the_whole_figure_is_there_to_see(book, read, chapter, made_for):
+    page = read(f"{book.address}/{chapter}", javascript=False).page
+    still = page.locator("div.explorer").first
+    assert still.locator("svg").count() > 0
+    for picture in still.locator("svg").all():
+        expect(picture).to_be_visible()
+    positions = initial_positions(made_for)
+    expect(still.locator(".explorer-title")).to_have_text(made_for.title)
+    expect(still.locator(".explorer-summary")).to_have_text(frame_at(made_for, positions)["summary"])
+    assert values_of(still) == [
+        control["texts"][position] for control, position in zip(made_for.controls, positions, strict=True)
+    ]
+    expect(still.get_by_text("Moving this figure needs JavaScript.")).to_be_visible()
+    assert still.locator("input:enabled, button:enabled").count() == 0
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_stays_where_it_is_when_a_figure_comes_to_life(book, read, chapter, width):
+    box = """(explorer) => [...explorer.querySelectorAll("*")]
+      .filter((part) => part.matches("svg, p:not(.explorer-unmoved), label, input"))
+      .map((part) => [part.offsetTop ?? 0, part.clientWidth, part.clientHeight])"""
+    address = f"{book.address}/{chapter}"
+    before = read(address, width=width, javascript=False).page.locator("div.explorer").first.evaluate(box)
+    after = alive(read(address, width=width).page).evaluate(box)
+    assert np.allclose(before, after, atol=1)
+
+
+def test_a_figure_is_printed_with_its_values_and_no_sliders(book, read, chapter):
+    page = read(f"{book.address}/{chapter}").page
+    page.emulate_media(media="print")
+    explorer = alive(page)
+    expect(explorer.locator(".explorer-value").first).to_be_visible()
+    expect(explorer.locator("svg").first).to_be_visible()
+    expect(explorer.locator(".explorer-summary")).to_be_visible()
+    assert explorer.locator("input, button").locator("visible=true").count() == 0
+
+
+def test_no_page_carries_the_state_of_widgets_and_no_file_lies_unused(book):
+    used = set()
+    for path in book.pages:
+        assert book.html(path).select("script[type*=widget]") == []
+        for figure in book.html(path).select("div.explorer"):
+            used |= {figure[name].split("/")[-1] for name in ("data-script", "data-values")}
+    assert used == {file.name for file in (book.folder / "_static" / "explorers").iterdir()}
 
 
 @pytest.mark.parametrize(
-    ("states", "reason"),
+    ("script", "lost", "reason"),
     [
-        ({}, "its state is not in the page"),
-        ("{ cut off", "its state is not in the page"),
-        ({"a": {"state": {"_esm": "export default { render() { throw new Error('no data') } }"}}}, "no data"),
-        ({"a": {"state": {"_esm": "this is no script"}}}, "Unexpected identifier"),
+        ("export default { render() { throw new Error('no data') } };", "", "no data"),
+        ("this is no script\nexport default {};", "", "Unexpected identifier"),
+        ("export default {};", "data-script", "could not be loaded"),
+        ("export default {};", "data-values", "could not be loaded"),
     ],
 )
-def test_an_explorer_that_cannot_be_shown_says_so_and_why(page_of, states, reason):
-    page = page_of(states, ["a"])
+def test_an_explorer_that_cannot_be_shown_says_so_and_why(page_of, script, lost, reason):
+    page = page_of(script, lost=lost)
     message = page.locator("div.explorer .explorer-error")
     expect(message).to_contain_text("This interactive figure could not be shown")
     expect(message).to_contain_text(reason)
+    expect(page.get_by_text("The picture.")).to_be_visible()
     expect(page.get_by_text("The end.")).to_be_visible()
 
 
 def test_a_broken_explorer_leaves_the_next_one_alone(page_of, made):
-    page = page_of(state_of(made), ["missing", made.model_id])
-    expect(page.locator("div.explorer")).to_have_count(2)
-    expect(page.locator("div.explorer").nth(1).locator("svg").first).to_be_visible()
+    page = page_of("export default {};", made)
+    expect(page.locator("div.explorer .explorer-error")).to_have_count(1)
+    alive(page, 1)
+
+
+def test_a_figure_whose_state_is_lost_fails_the_build(files, made, lay):
+    with pytest.raises(KeyError, match=made.model_id):
+        files.with_files(made.still(), {}, lay)
+
+
+def test_a_script_that_needs_another_is_refused(files, made, lay):
+    states = {made.model_id: made.get_state() | {"_esm": "import a from 'a';\nexport default a;\n"}}
+    with pytest.raises(ValueError, match="import nothing"):
+        files.with_files(made.still(), states, lay)
+
+
+def test_equal_figures_share_their_files(files, lay, tmp_path):
+    one, other = attention_explorer(), attention_explorer()
+    states = {figure.model_id: figure.get_state() for figure in (one, other)}
+    body = files.with_files(one.still() + other.still(), states, lay)
+    assert len(list((tmp_path / "files").iterdir())) == 2
+    assert body.count("<style>") == 1
 
 
 def test_two_explorers_on_a_page_move_apart(page_of):
-    one, other = attention_explorer(), attention_explorer()
-    page = page_of(state_of(one, other), [one.model_id, other.model_id])
-    first, second = (page.locator("div.explorer").nth(index) for index in range(2))
+    page = page_of(attention_explorer(), attention_explorer())
+    first, second = alive(page), alive(page, 1)
     before = second.inner_html()
     first.locator("input").first.fill("0")
     expect(first.locator(".explorer-summary")).to_contain_text("Query at 0°")
@@ -276,8 +358,109 @@ def test_two_explorers_on_a_page_move_apart(page_of):
 
 
 def test_two_views_of_one_explorer_move_together(page_of, made):
-    page = page_of(state_of(made), [made.model_id, made.model_id])
-    first, second = (page.locator("div.explorer").nth(index) for index in range(2))
+    page = page_of(made, made)
+    first, second = alive(page), alive(page, 1)
     first.locator("input").first.fill("0")
     expect(second.locator(".explorer-summary")).to_contain_text("Query at 0°")
     expect(second.locator("input").first).to_have_value("0")
+
+
+def test_an_explorer_moves_by_touch_on_a_phone(page_of, made):
+    page = page_of(made, width=360, touch=True)
+    explorer = alive(page)
+    slider = explorer.locator("input").nth(1)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] - 8, box["y"] + box["height"] / 2)
+    expect(explorer.locator(".explorer-value").nth(1)).to_have_text("10")
+    expect(explorer.locator(".explorer-summary")).to_contain_text("temperature 10")
+
+
+def test_a_drag_is_read_aloud_once_it_rests(page_of, made):
+    page = page_of(made)
+    explorer = alive(page)
+    said = explorer.evaluate_handle(
+        """(explorer) => {
+          const said = [];
+          const live = explorer.querySelector("[aria-live]");
+          new MutationObserver(() => said.push(live.textContent)).observe(live, { childList: true });
+          return said;
+        }"""
+    )
+    assert explorer.locator("[aria-live]").inner_text() == ""
+    explorer.locator("input").first.evaluate(
+        """(slider) => {
+          for (let position = 0; position < 20; position++) {
+            slider.value = position;
+            slider.dispatchEvent(new Event("input"));
+          }
+        }"""
+    )
+    summary = explorer.locator(".explorer-summary").inner_text()
+    assert summary.startswith("Query at 190°")
+    expect(explorer.locator("[aria-live]")).to_have_text(summary)
+    assert said.json_value() == [summary]
+
+
+def test_the_address_names_the_view_that_the_reader_chose_and_opens_it_again(page_of, made):
+    page = page_of(made, query="?from=a#top")
+    explorer = alive(page)
+    assert query_of(page) == {"from": "a"}
+    explorer.locator("input").first.press("ArrowRight")
+    page.wait_for_function("location.search.includes('direction')")
+    assert query_of(page) == {"from": "a", "direction": "40", "temperature": "0.3"}
+    assert page.evaluate("[location.hash, history.length]") == ["#top", 2]
+    page.reload()
+    assert values_of(alive(page)) == ["40°", "0.3"]
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("?temperature=10&direction=350", ["350°", "10"]),
+        ("?temperature=10.0", ["30°", "10"]),
+        ("?temperature=0.31&direction=", ["30°", "0.3"]),
+        ("?temperature=<b>&direction=NaN&other=1", ["30°", "0.3"]),
+        ("?direction=50&direction=70", ["50°", "0.3"]),
+        ("?attention.direction=50", ["30°", "0.3"]),
+    ],
+)
+def test_an_address_sets_what_it_names_and_nothing_else(page_of, made, query, values):
+    page = page_of(made, query=query)
+    assert values_of(alive(page)) == values
+    assert page.evaluate("decodeURI(location.search)") == query
+
+
+def test_explorers_of_one_page_have_their_names_in_the_address(page_of):
+    page = page_of(
+        attention_explorer(),
+        attention_explorer(),
+        cost_explorer(),
+        query="?attention-2.direction=100&cost.batch=64&direction=10",
+    )
+    assert [values_of(alive(page, place))[0] for place in range(2)] == ["30°", "100°"]
+    assert "64" in values_of(alive(page, 2))
+    alive(page).locator("input").first.press("ArrowRight")
+    page.wait_for_function("location.search.includes('attention.direction=40')")
+    assert query_of(page)["attention-2.direction"] == "100"
+
+
+def test_a_button_copies_the_address_of_the_view(page_of, made):
+    page = page_of(made)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    explorer = alive(page)
+    explorer.locator("input").first.press("ArrowRight")
+    button = explorer.get_by_role("button", name="Link to this view")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(explorer.get_by_role("status")).to_have_text("The link is copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.endswith("/page.html?direction=40&temperature=0.3#explorer-attention")
+
+
+def test_where_nothing_may_be_copied_the_address_is_shown(page_of, made):
+    page = page_of(made)
+    page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('no leave')))")
+    explorer = alive(page)
+    explorer.get_by_role("button").click()
+    expect(explorer.get_by_role("status")).to_contain_text("page.html?direction=30&temperature=0.3")

@@ -36,7 +36,7 @@ def test_a_page_opens_without_an_error(reading):
 
 
 def test_a_page_asks_nothing_of_another_host(reading, book):
-    own = (f"{book.address}/", f"blob:{book.address}/", "data:")
+    own = (f"{book.address}/", "data:")
     assert [address for address in reading.requests if not address.startswith(own)] == []
 
 

@@ -1,9 +1,9 @@
 """The one mechanism behind every interactive figure of the book.
 
 An explorer is a few controls, a function that computes, and a small script that draws. The function is
-evaluated for every setting of the controls when the explorer is made, and the answers travel with the page: a
-reader moves them with no server. In a notebook the same object is a widget, and `Explorer.panel` computes
-between the settings.
+evaluated for every setting of the controls when the explorer is made, and the answers travel with the page:
+a reader moves them with no server, and sees the first picture where no script runs. In a notebook the same
+object is a widget, and `Explorer.panel` computes between the settings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 from typing import Any, cast
 
@@ -22,12 +21,12 @@ import ipywidgets
 import numpy as np
 import traitlets
 
+from scaling_transformers.explorers.still import still_html
 from scaling_transformers.figures.colors import COLORS, css_color, panel_css, theme_css
 
 MAX_FRAMES = 4000
 _DIGITS = 4  # significant digits of what travels with the page
 _CSS_COLORS = json.dumps({name: css_color(name) for name in COLORS})
-_VIEW_TYPE = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,10 @@ class Control:
         """A value as the reader sees it, with its unit."""
         return (value if isinstance(value, str) else format(value, self.format)) + self.unit
 
+    def word(self, value: float | str) -> str:
+        """A value as it stands in the address of a page."""
+        return value if isinstance(value, str) else f"{value:.12g}".replace("e+", "e")
+
 
 class Explorer(anywidget.AnyWidget):
     """An interactive figure, computed over the whole grid of its controls when it is made.
@@ -133,14 +136,19 @@ class Explorer(anywidget.AnyWidget):
         size = math.prod(len(control.values) for control in controls)
         if size > MAX_FRAMES:
             raise ValueError(f"controls must span at most {MAX_FRAMES:,} settings; got {size:,}")
-        self._controls, self._compute = tuple(controls), compute
+        self._controls, self._compute, self._view = tuple(controls), compute, view
         settings = itertools.product(*(tuple(control.values) for control in controls))
         super().__init__(
             _esm=f"const COLORS = {_CSS_COLORS};\n{_read(f'{view}.js')}\n{_read('explorer.js')}",
             _css=theme_css(".explorer") + panel_css("div.explorer") + _read("explorer.css"),
             title=title,
             controls=[
-                {"name": c.name, "label": c.label, "texts": [c.text(value) for value in c.values]}
+                {
+                    "name": c.name,
+                    "label": c.label,
+                    "texts": [c.text(value) for value in c.values],
+                    "words": [c.word(value) for value in c.values],
+                }
                 for c in controls
             ],
             fixed=_plain(fixed or {}, "fixed"),
@@ -174,20 +182,23 @@ class Explorer(anywidget.AnyWidget):
         update()
         return ipywidgets.VBox([*inputs.values(), self])
 
+    def still(self) -> str:
+        """The figure as HTML that needs no script, with the values that it has now.
+
+        On a page of the book `chapters/_static/explorer-host.js` brings it to life in its place.
+        """
+        values = {
+            name: getattr(self, name) for name in ("title", "controls", "fixed", "frames", "state", "frame")
+        }
+        attributes = {"class": "explorer", "data-explorer": self.model_id, "data-view": self._view}
+        return f"<style>{self._css}</style>{still_html(self._esm, values, attributes)}"
+
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """A widget; and in HTML its place in the page, with the summary for readers without scripts."""
+        """A widget; and the figure in HTML for a page that has no kernel, or no scripts."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
-        index = 0
-        for control in self._controls:
-            index = index * len(control.values) + self.state[control.name]
-        bundle[0]["text/html"] = (
-            '<noscript><div class="explorer">'
-            f"<p><strong>{escape(self.title)}</strong></p><p>{escape(self.frames[index]['summary'])}</p>"
-            "<p>Moving this figure needs JavaScript.</p></div></noscript>"
-            f'<script type="{_VIEW_TYPE}">{json.dumps(bundle[0][_VIEW_TYPE])}</script>'
-        )
+        bundle[0]["text/html"] = self.still()
         return cast("tuple[dict[str, Any], dict[str, Any]]", bundle)
 
 

@@ -2,9 +2,6 @@
 
 const ROWS = ["weights", "cache"];
 
-// Three digits, and no more zeros than a reader can count.
-const plain = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
-
 function panel({ values, notes, least, most, ticks, mark, unit, name }) {
   const [left, full, step] = [66, 250, 62];
   const at = (value) => left + (full * Math.log(Math.min(Math.max(value, least), most) / least)) / Math.log(most / least);

@@ -1,6 +1,12 @@
 // The part that every explorer shares: controls, the sentence below, and the choice of the frame to draw.
 // `draw({ frame, fixed })` comes from the view's own script, which stands before this one and answers a list of <svg>
-// elements; it may use `svg` and COLORS, the book's colours in the theme of the page.
+// elements; it may use `svg`, `html`, `plain` and COLORS, the book's colours in the theme of the page. Python draws the
+// same picture once for a page without scripts, on the small document of dom.js: a view asks no more of it than is there.
+
+const SILENCE = 600; // milliseconds without a move before the sentence is read aloud
+
+// Three digits, and no more zeros than a reader can count.
+const plain = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
 
 // An SVG element with attributes and children; a string becomes text.
 function svg(tag, attributes = {}, ...children) {
@@ -28,17 +34,35 @@ function slider(control, index, moved) {
   };
   input.setAttribute("aria-label", control.label);
   input.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab leaves the arrow keys to the slider
-  input.addEventListener("input", () => { write(input.valueAsNumber); moved(input.valueAsNumber); });
+  input.addEventListener("input", () => moved(input.valueAsNumber));
   write(index);
   const label = html("label", "explorer-control", html("span", "", control.label), value, input);
   return { label, write };
 }
 
-function render({ model, el }) {
+// Below the sentence: the button that copies an address, and what is only read aloud.
+function foot(link, said) {
+  const row = html("div", "explorer-foot");
+  if (link) {
+    const button = html("button", "explorer-link", "Link to this view");
+    const note = html("span", "explorer-note");
+    button.type = "button";
+    note.setAttribute("role", "status");
+    button.addEventListener("click", async () => { note.textContent = await link(); });
+    row.append(button, note);
+  }
+  row.append(said);
+  return row;
+}
+
+// `link`, where the page has an address for each view, copies it and answers what to tell the reader.
+function render({ model, el, link }) {
   const controls = model.get("controls");
   const picture = html("div", "explorer-picture");
   const summary = html("p", "explorer-summary");
-  summary.setAttribute("aria-live", "polite");
+  const said = html("span", "explorer-said");
+  said.setAttribute("aria-live", "polite");
+  let timer;
 
   const update = () => {
     const state = model.get("state");
@@ -50,6 +74,11 @@ function render({ model, el }) {
     picture.replaceChildren(...draw({ frame, fixed: model.get("fixed") }));
     summary.textContent = frame.summary;
   };
+  const moved = () => {
+    update();
+    clearTimeout(timer); // a slider under way would have dozens of sentences read
+    timer = setTimeout(() => { said.textContent = summary.textContent; }, SILENCE);
+  };
   const sliders = controls.map((c) => slider(c, model.get("state")[c.name], (position) => {
     model.set("state", { ...model.get("state"), [c.name]: position });
     model.save_changes();
@@ -59,13 +88,14 @@ function render({ model, el }) {
   el.classList.add("explorer");
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", model.get("title"));
-  el.replaceChildren(html("p", "explorer-title", model.get("title")), inputs, picture, summary);
-  model.on("change:state", update);
-  model.on("change:frame", update);
   update();
+  el.replaceChildren(html("p", "explorer-title", model.get("title")), inputs, picture, summary, foot(link, said));
+  model.on("change:state", moved);
+  model.on("change:frame", moved);
   return () => {
-    model.off("change:state", update);
-    model.off("change:frame", update);
+    clearTimeout(timer);
+    model.off("change:state", moved);
+    model.off("change:frame", moved);
   };
 }
 

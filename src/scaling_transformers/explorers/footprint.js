@@ -2,9 +2,6 @@
 
 const ROWS = ["training", "use", "whole life"];
 
-// Three digits, and no more zeros than a reader can count.
-const plain = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
-
 function draw({ frame, fixed }) {
   const [left, full, step, least, most] = [82, 330, 62, 1e-4, 1e6];
   const at = (value) => left + (full * Math.log(Math.min(Math.max(value, least), most) / least)) / Math.log(most / least);

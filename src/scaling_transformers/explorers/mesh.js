@@ -2,9 +2,6 @@
 
 const TINTS = ["blue", "orange", "grey", "purple", "green"];
 
-// Three digits, and no more zeros than a reader can count.
-const plain = (value) => value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
-
 function rows({ name, names, values, most, unit, limit, total, ok }) {
   const [left, full, step] = [122, 210, 34];
   const bottom = step * 5; // of both, so that they stand side by side
