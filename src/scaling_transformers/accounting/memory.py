@@ -232,4 +232,4 @@ def latent_cache_bytes(
     n_layer, d_latent = require_count(n_layer, name="n_layer"), require_count(d_latent, name="d_latent")
     batch, seq_len = require_count(batch, name="batch"), require_count(seq_len, name="seq_len")
     n_element = n_layer * batch * seq_len * (d_latent + require_width(d_rotary, name="d_rotary"))
-    return ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element"))
+    return int(ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element")))

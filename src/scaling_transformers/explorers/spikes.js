@@ -10,9 +10,8 @@ function ticksUpTo(most) {
 
 function energies({ frame, fixed }) {
   const [left, wide, step] = [92, 222, 48];
-  const totals = frame.parts.map((parts) => parts.reduce((one, other) => one + other, 0));
-  const rows = [...fixed.parts.map((part, i) => [part, frame.parts.map((parts) => parts[i])]), ["all", totals]];
-  const most = Math.max(...totals);
+  const rows = [...fixed.parts.map((part, i) => [part, frame.parts.map((parts) => parts[i])]), ["all", frame.all]];
+  const most = Math.max(...frame.all);
   const at = (value) => left + (wide * value) / most;
   const bottom = step * rows.length;
   const spoken = rows.map(([part, [dense, spiking]]) => `${part} dense ${plain(dense)}, spiking ${plain(spiking)}`).join("; ");

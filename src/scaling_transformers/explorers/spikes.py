@@ -1,9 +1,10 @@
-"""A neuron that spikes against one that multiplies: what a pass costs, and how seldom it must fire to be cheaper."""
+"""A neuron that spikes against one that multiplies: how seldom must it fire to be the cheaper?"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from scaling_transformers.explorers._numbers import three_digits, written
 from scaling_transformers.explorers.base import Control, Explorer
 from scaling_transformers.frontiers.spiking_energy import (
     Prices,
@@ -46,18 +47,13 @@ def _split(work: Work, paid: Prices) -> list[float]:
     ]
 
 
-def _three(value: float) -> str:
-    """Three digits that count, and no exponent."""
-    return f"{float(f'{value:.3g}'):,g}"
-
-
 def _said(even: float) -> str:
     """What the even rate means."""
     if even <= 0:
         return "No rate is low enough: the neuron's own updates cost more."
     if even > 1:
         return "Spiking is cheaper at any rate."
-    return f"They are even at a rate of {100 * even:.2g}%."
+    return f"They are even at a rate of {written(100 * even)}%."
 
 
 def _bill(rate: float, steps: float, fan_out: float, bill: str) -> dict[str, Any]:
@@ -66,7 +62,7 @@ def _bill(rate: float, steps: float, fan_out: float, bill: str) -> dict[str, Any
     paid = prices(memory=memory)
     counts = {"steps": int(steps), "fan_out": int(fan_out), "reuse": reuse}
     split = [_split(work, paid) for work in _works(rate * steps, **counts)]
-    dense, spiking = (sum(parts) for parts in split)
+    dense, spiking = totals = [sum(parts) for parts in split]
     ratios = []
     for other in RATES:
         of_dense, of_spiking = _works(other * steps, **counts)
@@ -74,14 +70,16 @@ def _bill(rate: float, steps: float, fan_out: float, bill: str) -> dict[str, Any
     even = float(break_even_spikes(paid, fan_out=fan_out, n_time=steps, reuse=reuse)) / steps
     return {
         "rate": rate,
-        "parts": split,
-        "ratio": spiking / dense,
+        "parts": [[three_digits(part) for part in parts] for parts in split],
+        "all": [three_digits(total) for total in totals],
+        "ratio": three_digits(spiking / dense),
         "ratios": ratios,
-        "even": even,
+        "even": three_digits(even),
         "summary": (
             f"Read by {int(fan_out):,} weights, fires in {100 * rate:g}% of {int(steps)} "
-            f"step{'' if steps == 1 else 's'}; bill: {bill}. Dense {_three(dense)} pJ, spiking {_three(spiking)} pJ, "
-            f"{spiking / dense:.2g} times as much. {_said(even)}"
+            f"step{'' if steps == 1 else 's'}; bill: {bill}. "
+            f"Dense {written(dense)} pJ, spiking {written(spiking)} pJ, "
+            f"{written(spiking / dense)} times as much. {_said(even)}"
         ),
     }
 

@@ -23,9 +23,9 @@ const line = (x, bottom, text) => [
 ];
 
 function bits({ frame }) {
-  const at = (value) => LEFT + (WIDE * value) / 50;
+  const at = (value) => LEFT + (WIDE * value) / 40;
   const root = axes({
-    frame, name: "surprisal (bits)", ticks: [0, 10, 20, 30, 40, 50], at,
+    frame, name: "surprisal (bits)", ticks: [0, 10, 20, 30, 40], at,
     spoken: frame.words.map((word, i) => `${word} ${plain(frame.bits[i])}`).join(" "),
   });
   root.append(...line(at(frame.mean), STEP * frame.words.length, `mean ${plain(frame.mean)}`));
@@ -41,9 +41,9 @@ function bits({ frame }) {
 }
 
 function times({ frame, fixed }) {
-  const at = (value) => LEFT + (WIDE * (value - 320)) / 140;
+  const at = (value) => LEFT + (WIDE * (value - 320)) / 80;
   const root = axes({
-    frame, name: "predicted reading time (ms)", ticks: [320, 360, 400, 440], at,
+    frame, name: "predicted reading time (ms)", ticks: [320, 340, 360, 380, 400], at,
     spoken: frame.words.map((word, i) => `${word} ${plain(frame.milliseconds[i])}`).join(" "),
   });
   root.append(...line(at(fixed.base), STEP * frame.words.length, `no surprise: ${plain(fixed.base)}`));

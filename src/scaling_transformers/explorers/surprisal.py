@@ -1,4 +1,4 @@
-"""A sentence is read word by word: how much each word surprises the book's reader, and how long it would take."""
+"""A sentence is read word by word: how much each surprises the book's reader, and how long it would take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_transformers.cognition.reading import published_reader, simulate_reading
+from scaling_transformers.explorers._numbers import three_digits, written
 from scaling_transformers.explorers.base import Control, Explorer
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _bits(seed: int, text: str) -> tuple[float, ...]:
 
 
 def _bits_after(words: list[str], *, n_seen: int | None, seed: int) -> tuple[float, ...]:
-    """Surprisal of each word after the ``n_seen`` before it, as if the text began with them; None: after all."""
+    """Surprisal of each word after the ``n_seen`` before it, as if the text began there; None: all."""
     if n_seen is None:
         return _bits(seed, " ".join(words))
     seen = (" ".join(words[max(0, place - n_seen) : place + 1]) for place in range(len(words)))
@@ -58,15 +59,15 @@ def _read(sentence: str, context: str, seed: float) -> dict[str, Any]:
     top, slowest = int(bits.argmax()), int(times.argmax())
     return {
         "words": words,
-        "bits": bits,
-        "mean": bits.mean(),
+        "bits": [three_digits(bit) for bit in bits],
+        "mean": three_digits(bits.mean()),
         "top": top,
-        "milliseconds": times,
+        "milliseconds": [three_digits(time) for time in times],
         "summary": (
             f"{sentence.capitalize()}, seed {seed:g}, words seen before each: {context}. "
-            f"“{words[top]}” surprises most, {bits[top]:.1f} bits; the mean is {bits.mean():.1f}. "
+            f"“{words[top]}” surprises most, {written(bits[top])} bits; the mean is {written(bits.mean())}. "
             f"Predicted reading takes {times.sum() / 1000:.2f} s, longest at “{words[slowest]}”: "
-            f"{times[slowest]:.0f} ms."
+            f"{written(times[slowest])} ms."
         ),
     }
 

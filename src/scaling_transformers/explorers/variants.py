@@ -12,6 +12,7 @@ from scaling_transformers.accounting import (
     latent_cache_bytes,
 )
 from scaling_transformers.config import TransformerConfig
+from scaling_transformers.explorers._numbers import three_digits, written
 from scaling_transformers.explorers.base import Control, Explorer
 from scaling_transformers.presets import preset
 
@@ -74,7 +75,7 @@ def _parts(config: TransformerConfig, attention: str) -> dict[str, int]:
 
 def _times(ratio: float) -> str:
     """One size against another, as one says it."""
-    return f"{ratio:,.3g} times as much as" if ratio >= 1 else f"{100 * ratio:.2g}% of"
+    return f"{written(ratio)} times as much as" if ratio >= 1 else f"{written(100 * ratio)}% of"
 
 
 def _variant(attention: str, window: str, feed_forward: str, width: float, length: float) -> dict[str, Any]:
@@ -89,15 +90,17 @@ def _variant(attention: str, window: str, feed_forward: str, width: float, lengt
     token = _kept(config, attention, length=1, width=width)
     return {
         "chosen": chosen,
-        "kept": [n / GIB for n in kept],
-        "weights": width * n_params / GIB,
-        "parts": [n / 1e9 for n in list(parts.values())[:3]],
+        "kept": [three_digits(n / GIB) for n in kept],
+        "weights": three_digits(width * n_params / GIB),
+        "parts": [three_digits(n / 1e9) for n in list(parts.values())[:3]],
         "summary": (
-            f"Attention: {attention}; window: {window}; feed-forward: {feed_forward}; bytes a number: {width:g}. "
-            f"A token leaves {token / KIB:,.3g} KiB, a text of {int(length):,} tokens keeps "
-            f"{kept[chosen] / GIB:,.3g} GiB: {_times(kept[chosen] / (width * n_params))} the weights. "
-            f"Of {n_params / 1e9:.3g} billion parameters attention has {parts['attention'] / 1e9:.3g}, "
-            f"feed-forward {parts['feed-forward'] / 1e9:.3g}."
+            f"Attention: {attention}; window: {window}; feed-forward: {feed_forward}; "
+            f"bytes a number: {width:g}. "
+            f"A token leaves {written(token / KIB)} KiB, a text of {int(length):,} tokens keeps "
+            f"{written(kept[chosen] / GIB)} GiB: {_times(kept[chosen] / (width * n_params))} the weights. "
+            f"Of {written(n_params / 1e9)} billion parameters "
+            f"attention has {written(parts['attention'] / 1e9)}, "
+            f"feed-forward {written(parts['feed-forward'] / 1e9)}."
         ),
     }
 
