@@ -111,14 +111,14 @@ def latent_attention_parameters(
 
     Examples
     --------
-    At the shape of Llama 7B latent attention has 0.86 times the parameters of multi-head attention:
+    At the shape of Llama 7B latent attention has 0.72 times the parameters of multi-head attention:
 
     >>> from scaling_transformers import preset
     >>> latent = latent_attention_parameters(
     ...     n_layer=32, d_model=4096, n_head=32, d_head=128, d_latent=512, d_rotary=64
     ... )
     >>> round(latent / count_parameters(preset("llama-7b")).by_part["attention"], 2)
-    0.86
+    0.72
 
     Source: the shapes of DeepSeek-AI 2024 (DeepSeek-V2), without the norm on the latent vector and the narrow
     vector that their queries pass.
