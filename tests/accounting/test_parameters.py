@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_transformers import TransformerConfig, preset
-from scaling_transformers.accounting import count_parameters
+from scaling_transformers.accounting import count_parameters, latent_attention_parameters
+from scaling_transformers.attention import latent_attention
 from scaling_transformers.model import Transformer
 
 LLAMA = ["llama-7b", "llama-13b", "llama-33b", "llama-65b", "llama-2-7b", "llama-2-13b", "llama-2-70b"]
@@ -166,3 +168,31 @@ def test_a_thousand_configs_are_counted_in_a_moment():
 def test_only_a_config_is_counted(config):
     with pytest.raises(ValueError, match="config must be a TransformerConfig"):
         count_parameters(config)
+
+
+@settings(deadline=None, derandomize=True)
+@given(sizes=st.tuples(*[st.integers(1, 6)] * 5), d_rotary=st.sampled_from([0, 2, 4]))
+def test_latent_attention_has_as_many_parameters_as_the_matrices_that_compute_it(sizes, d_rotary):
+    n_layer, d_model, n_head, d_head, d_latent = sizes
+    shapes = {
+        "w_q": (d_model, n_head * d_head),
+        "w_down": (d_model, d_latent),
+        "w_up_k": (d_latent, n_head * d_head),
+        "w_up_v": (d_latent, n_head * d_head),
+        "w_o": (n_head * d_head, d_model),
+    }
+    if d_rotary:
+        shapes |= {"w_q_rotary": (d_model, n_head * d_rotary), "w_k_rotary": (d_model, d_rotary)}
+    weights = {name: np.ones(shape) for name, shape in shapes.items()}
+    assert latent_attention(np.ones((3, d_model)), n_head=n_head, **weights).shape == (3, d_model)
+    counted = latent_attention_parameters(
+        n_layer=n_layer, d_model=d_model, n_head=n_head, d_head=d_head, d_latent=d_latent, d_rotary=d_rotary
+    )
+    assert counted == n_layer * sum(weight.size for weight in weights.values())
+
+
+def test_bad_sizes_of_latent_attention_are_refused_by_name():
+    good = {"n_layer": 1, "d_model": 8, "n_head": 2, "d_head": 4, "d_latent": 4, "d_rotary": 2}
+    for name in good:
+        with pytest.raises(ValueError, match=f"{name} must be a whole number of at least"):
+            latent_attention_parameters(**{**good, name: -1})

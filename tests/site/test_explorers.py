@@ -17,7 +17,10 @@ from scaling_transformers.explorers import (
     cost_explorer,
     footprint_explorer,
     mesh_explorer,
+    spikes_explorer,
+    surprisal_explorer,
     thresholds_explorer,
+    variants_explorer,
 )
 
 EXPLORERS = {
@@ -27,6 +30,9 @@ EXPLORERS = {
     "chapters/sustainability.html": footprint_explorer,
     "chapters/ethics.html": thresholds_explorer,
     "chapters/parallelism.html": mesh_explorer,
+    "chapters/evolution.html": variants_explorer,
+    "chapters/cognition.html": surprisal_explorer,
+    "chapters/frontiers.html": spikes_explorer,
 }
 # Every setting of the controls, the last fastest, and what the reader sees under it.
 SHOW_EVERY_SETTING = """(explorer) => {
@@ -199,6 +205,41 @@ def parts_are_drawn(seen, frame, explorer):
     assert np.allclose(seen["bars"][3:], 210 * np.diff(ends) / (2 * explorer.fixed["limit"]), atol=0.01)
 
 
+def variants_are_drawn(seen, frame, explorer):
+    """Ten times the cache stands a fifth of 204 to the right; a billion parameters fill a seventh of it."""
+    assert seen["labels"] == [three_digits(part) for part in frame["parts"]]
+    assert np.allclose(seen["bars"], 204 * np.array(frame["parts"]) / 7, atol=0.01)
+    expected = 108 + 204 * np.log10(np.array(frame["kept"]) / 0.001) / 5
+    assert np.allclose([x for x, _ in seen["dots"]], expected, atol=0.1)
+    assert seen["notes"] == [three_digits(frame["kept"][frame["chosen"]])]
+
+
+def words_are_drawn(seen, frame, explorer):
+    """A bit is 6 wide, a millisecond 3; the word of most surprise has a triangle in place of the dot."""
+    marks = ["◀ " if place == frame["top"] else "" for place in range(len(frame["words"]))]
+    assert seen["labels"] == [
+        mark + three_digits(bits) for mark, bits in zip(marks, frame["bits"], strict=True)
+    ]
+    assert np.allclose(seen["bars"], 6 * np.array(frame["bits"]), atol=0.01)
+    others = np.delete(frame["milliseconds"], frame["top"])
+    assert np.allclose([x for x, _ in seen["dots"]], 92 + 3 * (others - 320), atol=0.01)
+
+
+def energies_are_drawn(seen, frame, explorer):
+    """The larger sum fills the scale of 222; a ratio ten times as high stands 200 / lg(20 / 0.003) higher."""
+    values = [
+        value for parts, total in zip(frame["parts"], frame["all"], strict=True) for value in (*parts, total)
+    ]
+    assert seen["labels"][0] == three_digits(values[0])
+    assert np.allclose(seen["bars"], 222 * np.array(values) / max(values), atol=0.01)
+    rate, ratio = np.log([frame["rate"] / 0.01, frame["ratio"] / 0.003]) / np.log([50, 20 / 0.003])
+    assert np.allclose(seen["dots"], [[52 + 320 * rate, 192 - 200 * ratio]], atol=0.1)
+    assert seen["notes"][:2] == [three_digits(total) for total in frame["all"]]
+    assert seen["notes"][2].startswith(
+        f"{three_digits(frame['ratio'])} at {three_digits(100 * frame['rate'])} %"
+    )
+
+
 DRAWN = {
     attention_explorer: weights_are_drawn,
     budget_explorer: splits_are_drawn,
@@ -206,6 +247,9 @@ DRAWN = {
     footprint_explorer: footprints_are_noted,
     thresholds_explorer: plans_are_drawn,
     mesh_explorer: parts_are_drawn,
+    variants_explorer: variants_are_drawn,
+    surprisal_explorer: words_are_drawn,
+    spikes_explorer: energies_are_drawn,
 }
 
 

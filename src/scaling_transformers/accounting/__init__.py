@@ -35,7 +35,11 @@ from scaling_transformers.accounting.parallel_runs import (
     parallel_runs,
     predict_run,
 )
-from scaling_transformers.accounting.parameters import ParameterCount, count_parameters
+from scaling_transformers.accounting.parameters import (
+    ParameterCount,
+    count_parameters,
+    latent_attention_parameters,
+)
 from scaling_transformers.accounting.planner import Plan, Plans, plan
 from scaling_transformers.accounting.roofline import (
     MeasuredRoofline,
@@ -85,6 +89,7 @@ __all__ = [
     "fits",
     "forward_flops",
     "kv_cache_bytes",
+    "latent_attention_parameters",
     "latent_cache_bytes",
     "least_batch",
     "least_seconds",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 from scaling_transformers.accounting._inputs import (
@@ -17,6 +16,7 @@ from scaling_transformers.accounting._inputs import (
     require_count,
     require_length,
     require_positive,
+    require_width,
     result,
     result_shape,
 )
@@ -231,7 +231,5 @@ def latent_cache_bytes(
     """
     n_layer, d_latent = require_count(n_layer, name="n_layer"), require_count(d_latent, name="d_latent")
     batch, seq_len = require_count(batch, name="batch"), require_count(seq_len, name="seq_len")
-    if isinstance(d_rotary, bool) or not isinstance(d_rotary, Integral) or d_rotary < 0:
-        raise ValueError(f"d_rotary must be a whole number of at least 0; got {d_rotary!r}")
-    n_element = n_layer * batch * seq_len * (d_latent + int(d_rotary))
-    return ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element"))
+    n_element = n_layer * batch * seq_len * (d_latent + require_width(d_rotary, name="d_rotary"))
+    return int(ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element")))

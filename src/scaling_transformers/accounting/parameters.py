@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling_transformers.accounting._inputs import Config, Whole, require_config, result
+from scaling_transformers.accounting._inputs import (
+    Config,
+    Whole,
+    require_config,
+    require_count,
+    require_width,
+    result,
+)
 from scaling_transformers.accounting.variation import ConfigArray
 
 
@@ -82,6 +89,48 @@ def count_parameters(config: Config) -> ParameterCount:
         whole(count.non_embedding),
         {part: whole(value) for part, value in count.by_part.items()},
     )
+
+
+def latent_attention_parameters(
+    *, n_layer: int, d_model: int, n_head: int, d_head: int, d_latent: int, d_rotary: int
+) -> int:
+    """Parameters of latent attention, those that `scaling_transformers.attention.latent_attention` takes.
+
+    A layer has queries and output as ever; the way down to the latent vector and, for each head, up to its
+    key and its value; queries for positions, and one key for positions that all heads share.
+
+    Parameters
+    ----------
+    d_latent, d_rotary : int
+        Widths of the latent vector and of the rotary key; ``d_rotary`` is 0 without rotary positions.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive (``d_rotary``: negative).
+
+    Examples
+    --------
+    At the shape of Llama 7B latent attention has 0.72 times the parameters of multi-head attention:
+
+    >>> from scaling_transformers import preset
+    >>> latent = latent_attention_parameters(
+    ...     n_layer=32, d_model=4096, n_head=32, d_head=128, d_latent=512, d_rotary=64
+    ... )
+    >>> round(latent / count_parameters(preset("llama-7b")).by_part["attention"], 2)
+    0.72
+
+    Source: the shapes of DeepSeek-AI 2024 (DeepSeek-V2), without the norm on the latent vector and the narrow
+    vector that their queries pass.
+    """
+    sizes = {"n_layer": n_layer, "d_model": d_model, "n_head": n_head, "d_head": d_head, "d_latent": d_latent}
+    n_layer, d_model, n_head, d_head, d_latent = (
+        require_count(size, name=name) for name, size in sizes.items()
+    )
+    d_rotary = require_width(d_rotary, name="d_rotary")
+    d_heads = n_head * d_head
+    layer = 2 * d_model * d_heads + d_latent * (d_model + 2 * d_heads) + d_rotary * d_model * (n_head + 1)
+    return int(n_layer * layer)
 
 
 def _count(config: Config) -> ParameterCount:

@@ -6,7 +6,10 @@ from scaling_transformers.explorers.budget import budget_explorer
 from scaling_transformers.explorers.cost import cost_explorer
 from scaling_transformers.explorers.footprint import footprint_explorer
 from scaling_transformers.explorers.mesh import mesh_explorer
+from scaling_transformers.explorers.spikes import spikes_explorer
+from scaling_transformers.explorers.surprisal import surprisal_explorer
 from scaling_transformers.explorers.thresholds import thresholds_explorer
+from scaling_transformers.explorers.variants import variants_explorer
 
 __all__ = [
     "Control",
@@ -16,5 +19,8 @@ __all__ = [
     "cost_explorer",
     "footprint_explorer",
     "mesh_explorer",
+    "spikes_explorer",
+    "surprisal_explorer",
     "thresholds_explorer",
+    "variants_explorer",
 ]
