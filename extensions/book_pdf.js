@@ -1,5 +1,7 @@
 // What extensions/book_pdf.py asks of the browser. Each is a function of its own; none runs by itself.
 
+const SHORT = 280; // CSS pixels, a third of the height of the paper
+
 // Make everything as wide as the paper at most: formulas and tables get smaller, lines of code that wrap are marked.
 async function fit() {
   await MathJax.startup.promise;
@@ -16,6 +18,10 @@ async function fit() {
     for (let size = 0.9; table.getBoundingClientRect().width > room + 0.5 && size > 0.5; size -= 0.05) {
       table.style.fontSize = `${size}em`;
     }
+  }
+  // What is short is not parted; what is long has to be.
+  for (const block of document.querySelectorAll("article :is(table, pre, .solution, .exercise, .admonition)")) {
+    if (block.getBoundingClientRect().height < SHORT) block.style.breakInside = "avoid";
   }
   for (const line of document.querySelectorAll("pre .line")) {
     const height = parseFloat(getComputedStyle(line).lineHeight);

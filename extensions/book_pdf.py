@@ -1,12 +1,13 @@
-"""The whole book as one PDF: the built pages in their order, printed by Chromium, with contents and page numbers.
+"""The whole book as one PDF: the built pages in their order, printed by Chromium, with numbered contents.
 
 ``python extensions/book_pdf.py`` writes it into the site and then names it on the home page and in every
 page's download menu. The links are there only where the file is, so none of them leads nowhere.
 
-A printed book cannot be unfolded, moved or searched, so three things differ from the site. The code that only draws
-a figure is left out: it is one click away on the page and in the notebook, and on paper it would part the text from
-the figures. Where a cell decides a claim of the book, its code stays. Solutions stand open, after the exercises of their chapter. The reference of the package is left out:
-it is looked up by search, beside the version that is installed, and would double the number of pages.
+A printed book cannot be unfolded, moved or searched, so three things differ from the site. The code that
+only draws a figure is left out: it is one click away on the page and in the notebook, and on paper it would
+part the text from the figures; where a cell decides a claim of the book, its code stays. Solutions stand
+open, after the exercises of their chapter. The reference of the package is left out: it is looked up by
+search, beside the version that is installed, and would double the number of pages.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def anchor(page: str, fragment: str = "") -> str:
 
 
 def print_edition(article: Tag, page: str, pages: set[str]) -> Tag:
-    """An article as it is printed: no machinery, solutions open, links within the book made links of one document."""
+    """An article as it is printed: no machinery, solutions open, page links made links of one document."""
     for unprinted in article.select(_UNPRINTED):
         unprinted.decompose()
     for folded in article.select("details"):  # what is left of them: outputs, and the code that decides
@@ -89,9 +90,7 @@ def print_edition(article: Tag, page: str, pages: set[str]) -> Tag:
                 tag[name] = " ".join(anchor(page, part) for part in value.split())
         for name, value in list(tag.attrs.items()):
             if isinstance(value, str) and "url(#" in value:
-                tag[name] = re.sub(
-                    r"url\(#([^)]*)\)", lambda found: f"url(#{anchor(page, found[1])})", value
-                )
+                tag[name] = re.sub(r"url\(#([^)]*)\)", lambda found: f"url(#{anchor(page, found[1])})", value)
         for name in ("href", "xlink:href"):
             if name in tag.attrs:
                 turn_link(tag, name, page, pages)
@@ -212,9 +211,9 @@ def document(site: Path, root: Path) -> str:
 <section class="cover"><p class="title">{title}</p><p class="author">{author}</p>
 <p class="edition">Edition of {date_of_edition(root):%-d %B %Y}</p>
 <div class="about">
-<p>This is the book as its site has it, printed. The code that draws the figures is left out; it is on the site and in
-the notebook of each chapter. Figures with sliders stand as they are before anyone moves them. Solutions follow the
-exercises of their chapter. The reference of the package is on the site alone.</p>
+<p>This is the book as its site has it, printed. The code that draws the figures is left out; it is on the
+site and in the notebook of each chapter. Figures with sliders stand as they are before anyone moves them.
+Solutions follow the exercises of their chapter. The reference of the package is on the site alone.</p>
 <p>{escape(config.get("html", {}).get("extra_footer", ""))}</p>
 </div></section>
 <nav class="contents" id="contents"><h1>Contents</h1>{contents_list(parts, articles)}</nav>
@@ -275,9 +274,7 @@ def printable(site: Path, root: Path, browser: Any) -> Iterator[Any]:
         made = document(site, root)
         page = context.new_page()
         page.emulate_media(media="print", color_scheme="light")
-        page.route(
-            f"{address}/book.html", lambda route: route.fulfill(body=made, content_type="text/html")
-        )
+        page.route(f"{address}/book.html", lambda route: route.fulfill(body=made, content_type="text/html"))
         page.goto(f"{address}/book.html", wait_until="load")
         page.evaluate((_HERE / "book_pdf.js").read_text("utf-8") + "; fit()")
         yield page
@@ -291,7 +288,7 @@ def print_pages(page: Any) -> bytes:
 
 def number_contents(page: Any) -> None:
     """Write the numbers of the pages into the contents: print once, and look where each link lands."""
-    reader = PdfReader(io.BytesIO(print_pages(page)))
+    reader = PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))  # the same pages, for less work
     numbers = {
         name.removeprefix("/"): reader.get_destination_page_number(destination) + 1
         for name, destination in reader.named_destinations.items()
@@ -300,7 +297,7 @@ def number_contents(page: Any) -> None:
 
 
 def date_of_edition(root: Path) -> datetime:
-    """When the source was committed, so that the same source makes the same PDF; now, where that is unknown."""
+    """When the source was committed, so that the same source makes the same PDF; else now."""
     asked = subprocess.run(
         ["git", "log", "-1", "--format=%ct"], cwd=root, capture_output=True, text=True, check=False
     )
@@ -334,7 +331,7 @@ def finish(made: bytes, target: Path, root: Path) -> int:
 
 
 def offer(site: Path) -> None:
-    """Name the PDF on the home page and in every download menu, where it exists; and nowhere where it does not."""
+    """Name the PDF on the home page and in every download menu where it exists, and nowhere else."""
     target = site / NAME
     words = ""
     if target.exists():
@@ -343,13 +340,14 @@ def offer(site: Path) -> None:
         text = path.read_text("utf-8")
         address = posixpath.relpath(NAME, path.parent.relative_to(site).as_posix())
         entry = (
-            f'<li class="book-pdf"><a href="{address}" class="btn btn-sm dropdown-item" title="The whole book, {words}"'
-            ' type="application/pdf"><span class="btn__icon-container"><i class="fas fa-book"></i></span>'
+            f'<li class="book-pdf"><a href="{address}" class="btn btn-sm dropdown-item"'
+            f' title="The whole book, {words}" type="application/pdf">'
+            '<span class="btn__icon-container"><i class="fas fa-file-pdf"></i></span>'
             '<span class="btn__text-container">the book, .pdf</span></a></li>'
         )
         line = (
-            f'<p class="book-pdf">Or take all of it with you: <a href="{address}" type="application/pdf">the book as a '
-            f"PDF</a> ({words}).</p>"
+            f'<p class="book-pdf">Or take all of it with you: <a href="{address}" type="application/pdf">'
+            f"the book as a PDF</a> ({words}).</p>"
         )
         if not words:
             entry, line = "", '<p class="book-pdf" hidden></p>'
@@ -373,7 +371,9 @@ def main() -> None:
     """Make the PDF of a built site."""
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--site", type=Path, default=_HERE.parent / "_build" / "html", help="the built site")
     parser.add_argument("--to", type=Path, help=f"where to write it; {NAME} in the site unless given")
     options = parser.parse_args()
