@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SITE := _build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab notebooks test check bench clean small-models sweep bias cognition frontiers
+.PHONY: help book pdf serve lab notebooks test check bench clean small-models sweep bias cognition frontiers
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ book: $(VENV)/.ready ## make the environment, run the chapters, build the site
 	@echo
 	@echo "The book: file://$(CURDIR)/$(SITE)/index.html"
 	@echo "Served:   make serve"
+
+pdf: book ## build, then write the whole book as one PDF into the site (needs Chromium)
+	$(BIN)/python extensions/book_pdf.py
 
 serve: book ## build, then serve the site on this machine
 	@echo "The book: http://localhost:$(PORT)/   (stop with Ctrl-C)"
