@@ -36,7 +36,7 @@ def test_with_the_numbers_of_the_best_law_it_is_the_best_law():
     best = fit_chinchilla(*RUNS)
     law, value = fit_terms(*RUNS, E=best.law.E, alpha=best.law.alpha, beta=best.law.beta)
     assert value == pytest.approx(best.objective, rel=1e-3)
-    assert (law.A, law.B) == pytest.approx((best.law.A, best.law.B), rel=0.02)
+    assert pytest.approx((best.law.A, best.law.B), rel=0.02) == (law.A, law.B)
 
 
 @pytest.mark.parametrize("bad", [{"E": 0.0}, {"alpha": -1.0}, {"beta": np.nan}, {"delta": 0.0}])

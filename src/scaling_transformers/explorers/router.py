@@ -20,7 +20,7 @@ SKEWS = (0.0, 0.5, 1.0, 2.0)
 
 @cache
 def _logits(n_expert: int, skew: float) -> Any:
-    """Logits of one text, (1, n, n_expert): standard normal, and from ``skew`` more to ``skew`` less by expert."""
+    """Logits of a text, (1, n, n_expert): standard normal; the first expert ``skew`` more, the last less."""
     noise = np.random.default_rng(0).standard_normal((1, N_TOKEN, max(EXPERTS)))[..., :n_expert]
     return noise + skew * np.linspace(1, -1, n_expert)
 
@@ -57,9 +57,10 @@ def _route(rule: str, n_expert: float, n_active: float, factor: float, skew: flo
         "summary": (
             f"{rule.capitalize()}: {N_TOKEN} tokens, {experts_of} of {n_expert} for each"
             f"{'' if rule == RULES[0] else ' on average'}, skew {skew:g}, room for {room} tokens at each. "
-            f"Entropy of the load: {balance:.0%} of its largest; the busiest is asked for {int(asked.max())}. "
-            f"Dropped: {100 * dropped:.3g}% of the choices; left without any expert: {left_out} "
-            f"token{'' if left_out == 1 else 's'}. Room that stays empty: {1 - taken / (room * n_expert):.1%}."
+            f"Entropy of the load: {balance:.0%} of its largest; the busiest is asked for "
+            f"{int(asked.max())}. Dropped: {100 * dropped:.3g}% of the choices; left without any expert: "
+            f"{left_out} token{'' if left_out == 1 else 's'}. "
+            f"Room that stays empty: {1 - taken / (room * n_expert):.1%}."
         ),
     }
 

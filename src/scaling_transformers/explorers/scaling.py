@@ -1,4 +1,4 @@
-"""A law is guessed: its curves over the book's own runs, how well it fits, and what it says of the largest."""
+"""A law is guessed: its curves over the book's own runs, its misfit, and what it says of the largest."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class _Runs:
         """What a law is fitted to: parameters, tokens and loss."""
         return self.seen["n_params"], self.seen["n_tokens"], self.seen["loss"]
 
-    def points(self) -> list[tuple[float, list[tuple[float, float, float]]]]:
+    def points(self) -> list[tuple[float, list[tuple[float, ...]]]]:
         """Of each budget: its FLOPs, and for each size parameters, tokens and mean loss of the seeds."""
         return [
             (
                 float(rows["budget"][0]),
                 [
-                    tuple(
-                        float(rows[name][rows["n_params"] == n].mean())
-                        for name in ("n_params", "n_tokens", "loss")
+                    (
+                        float(n),
+                        *(float(rows[name][rows["n_params"] == n].mean()) for name in ("n_tokens", "loss")),
                     )
                     for n in np.unique(rows["n_params"])
                 ],

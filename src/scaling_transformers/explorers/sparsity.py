@@ -1,4 +1,4 @@
-"""Pairs are left out: what a pattern allows, what its tiles compute, and after how many layers all is heard."""
+"""Pairs are left out: what a pattern allows, what its tiles compute, and how many layers connect the rest."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _flowing(kind: str, size: int, n: int) -> TilePattern:
     if kind != "TopK":
         return _pattern(kind, size)
     # a token that does not choose itself still keeps what it has: the residual stream
-    return Blocks(1, _chosen(size, n) | np.eye(n, dtype=bool))
+    return Blocks(1, (_chosen(size, n) | np.eye(n, dtype=bool)).tolist())
 
 
 def _allowed(kind: str, size: int, n: int) -> NDArray[np.bool_]:
@@ -135,7 +135,8 @@ def _see(kind: str, size: str, length: str, depth: float) -> dict[str, Any]:
         "summary": (
             f"{kind}: each of {n} tokens sees {_words(kind, int(size))}. A layer allows "
             f"{allowed:g}% of all {n * n:,} pairs and computes {computed:g}%, "
-            f"{abs(less):g}% {'less' if less >= 0 else 'more'} than dense causal attention. "
+            f"{f'{abs(less):g}% ' if less else 'no '}{'less' if less >= 0 else 'more'} than dense causal "
+            f"attention. "
             f"Layers: {depth}, which connect {heard:g}% of the pairs of a token with itself or one "
             f"before. {f'To connect all takes {layers}.' if layers else 'No number of them connects all.'}"
         ),

@@ -65,8 +65,9 @@ def fit_terms(
     half = np.log(max(float(np.median(np.exp(z))) - E, 0.01 * E) / 2)
     rows = np.array([[half + alpha * x.mean(), half + beta * y.mean(), np.log(E), alpha, beta]])
     model = held(chinchilla_model(x, y), 2, 3, 4)
-    for factor, n_step in ((30, 30), (1, 100)):  # least squares but for the farthest runs, to begin with
-        rows, value, _ = minimise(model, rows, z, delta=factor * delta, n_step=n_step)
+    # least squares but for the farthest runs, to begin with
+    rows, _, _ = minimise(model, rows, z, delta=30 * delta, n_step=30)
+    rows, objective, _ = minimise(model, rows, z, delta=delta)
     a, b = np.exp(rows[0, :2])
     law = ChinchillaLaw(E=float(E), A=float(a), B=float(b), alpha=float(alpha), beta=float(beta))
-    return law, float(value[0])
+    return law, float(objective[0])
