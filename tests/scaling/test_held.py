@@ -39,6 +39,16 @@ def test_with_the_numbers_of_the_best_law_it_is_the_best_law():
     assert pytest.approx((best.law.A, best.law.B), rel=0.02) == (law.A, law.B)
 
 
+def test_many_laws_are_fitted_as_one_by_one():
+    floors, alphas = np.array([0.7, 0.74, 0.78])[:, None], np.array([0.5, 0.7])
+    laws, values = fit_terms(*RUNS, E=floors, alpha=alphas, beta=0.45)
+    assert laws.A.shape == values.shape == (3, 2)
+    for i, j in np.ndindex(3, 2):
+        law, value = fit_terms(*RUNS, E=floors[i, 0], alpha=alphas[j], beta=0.45)
+        assert (laws.A[i, j], laws.B[i, j]) == pytest.approx((law.A, law.B), rel=1e-6)
+        assert values[i, j] == pytest.approx(value, rel=1e-9)
+
+
 @pytest.mark.parametrize("bad", [{"E": 0.0}, {"alpha": -1.0}, {"beta": np.nan}, {"delta": 0.0}])
 def test_a_number_out_of_range_is_named(bad):
     name = next(iter(bad))

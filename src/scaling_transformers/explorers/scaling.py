@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -77,13 +78,21 @@ def scaling_explorer() -> Explorer:
     runs = _Runs()
     points = runs.points()
     best = fit_chinchilla(*runs.columns(), delta=DELTA)
-    laws: dict[tuple[float, float, float], tuple[ChinchillaLaw, float]] = {}
+    # all laws of the sliders at once, in the order of the controls
+    settings = list(itertools.product(FLOORS, ALPHAS, BETAS))
+    floors, alphas, betas = (list(column) for column in zip(*settings, strict=True))
+    fitted, objectives = fit_terms(*runs.columns(), E=floors, alpha=alphas, beta=betas, delta=DELTA)
+    terms = np.stack([fitted.A, fitted.B, objectives], axis=1).tolist()
+    known = {
+        setting: (ChinchillaLaw(setting[0], a, b, *setting[1:]), objective)
+        for setting, (a, b, objective) in zip(settings, terms, strict=True)
+    }
 
     def law_of(floor: float, alpha: float, beta: float) -> tuple[ChinchillaLaw, float]:
-        key = (floor, alpha, beta)
-        if key not in laws:
-            laws[key] = fit_terms(*runs.columns(), E=floor, alpha=alpha, beta=beta, delta=DELTA)
-        return laws[key]
+        if (floor, alpha, beta) in known:
+            return known[floor, alpha, beta]
+        law, objective = fit_terms(*runs.columns(), E=floor, alpha=alpha, beta=beta, delta=DELTA)
+        return law, float(objective)
 
     def compute(floor: float, alpha: float, beta: float) -> dict[str, Any]:
         """The law with these three numbers, and how it does."""
