@@ -60,7 +60,7 @@ def test_the_largest_budget_is_predicted_and_not_fitted(made, setting):
     frame = made.frames[SETTINGS.index(setting)]
     said = losses(setting, *written_terms(frame), TABLE[TOP])
     assert frame["off"] == pytest.approx(100 * np.mean(TABLE["loss"][TOP] / said - 1), abs=0.3)
-    assert f"{abs(frame['off']):.1f} % too {'low' if frame['off'] > 0 else 'high'}, what" in frame["summary"]
+    assert f"{abs(frame['off']):.1f} % too {'low' if frame['off'] >= 0 else 'high'}, what" in frame["summary"]
     sizes = np.unique(TABLE["n_params"][TOP])
     assert frame["losses"][-1] == pytest.approx(
         [said[TABLE["n_params"][TOP] == n].mean() for n in sizes], abs=3e-3

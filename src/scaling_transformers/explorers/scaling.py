@@ -44,9 +44,9 @@ class _Runs:
         return 100 * objective / (len(self.seen) * DELTA)
 
     def off(self, law: ChinchillaLaw) -> float:
-        """Measured above predicted loss of the held-out runs, in per cent, on average."""
+        """Measured above predicted loss of the held-out runs, in per cent to one decimal, on average."""
         said = law.loss(n_params=self.held_out["n_params"], n_tokens=self.held_out["n_tokens"])
-        return float(100 * np.mean(self.held_out["loss"] / said - 1))
+        return round(float(100 * np.mean(self.held_out["loss"] / said - 1)), 1)
 
     def columns(self) -> tuple[Any, Any, Any]:
         """What a law is fitted to: parameters, tokens and loss."""
