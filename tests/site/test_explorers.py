@@ -17,16 +17,22 @@ from scaling_transformers.explorers import (
     cost_explorer,
     footprint_explorer,
     mesh_explorer,
+    router_explorer,
+    scaling_explorer,
+    sparsity_explorer,
     spikes_explorer,
     surprisal_explorer,
     thresholds_explorer,
     variants_explorer,
 )
 
-EXPLORERS = {
+EXPLORERS = {  # of a page with several: the page, a # and which of them, from 0
     "chapters/attention.html": attention_explorer,
     "chapters/complexity.html": cost_explorer,
-    "chapters/power_laws.html": budget_explorer,
+    "chapters/power_laws.html#0": scaling_explorer,
+    "chapters/power_laws.html#1": budget_explorer,
+    "chapters/sparsity.html#0": sparsity_explorer,
+    "chapters/sparsity.html#1": router_explorer,
     "chapters/sustainability.html": footprint_explorer,
     "chapters/ethics.html": thresholds_explorer,
     "chapters/parallelism.html": mesh_explorer,
@@ -47,6 +53,7 @@ SHOW_EVERY_SETTING = """(explorer) => {
         bars: [...explorer.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("width"))),
         labels: texts("rect + text"),
         notes: texts("text.strong"),
+        lines: [...explorer.querySelectorAll("path[fill=none]")].map((line) => line.getAttribute("d")),
         dots: [...explorer.querySelectorAll("circle")]
           .map(({ cx, cy }) => [cx.baseVal.value, cy.baseVal.value]),
       });
@@ -63,16 +70,28 @@ SHOW_EVERY_SETTING = """(explorer) => {
 }"""
 
 
-@pytest.fixture(params=EXPLORERS, ids=lambda chapter: chapter.removesuffix(".html").split("/")[-1])
-def chapter(request):
-    """Each page that has an interactive figure."""
+@pytest.fixture(params=EXPLORERS, ids=lambda entry: entry.replace(".html", "").split("/")[-1])
+def entry(request):
+    """Each interactive figure of the book."""
     return request.param
 
 
 @pytest.fixture
-def made_for(chapter, made):
-    """The figure of the page as the package makes it."""
-    return made if EXPLORERS[chapter] is attention_explorer else EXPLORERS[chapter]()
+def chapter(entry):
+    """The page of the figure."""
+    return entry.split("#")[0]
+
+
+@pytest.fixture
+def place(entry):
+    """Which of the figures of its page it is, from 0."""
+    return int(entry.partition("#")[2] or 0)
+
+
+@pytest.fixture
+def made_for(entry, made):
+    """The figure as the package makes it."""
+    return made if EXPLORERS[entry] is attention_explorer else EXPLORERS[entry]()
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +259,53 @@ def energies_are_drawn(seen, frame, explorer):
     )
 
 
+def laws_are_drawn(seen, frame, explorer):
+    """A tenth of a nat is 290 / 6.8 high, for the runs and for the law at their sizes."""
+    assert seen["notes"] == [
+        f"misses its runs by {three_digits(frame['miss'])} %",
+        f"largest budget: {three_digits(abs(frame['off']))} % too {'low' if frame['off'] >= 0 else 'high'}",
+    ]
+    measured = np.array([dot for dot in seen["dots"] if dot[1] < 0])
+    losses = np.concatenate([budget["losses"] for budget in explorer.fixed["budgets"][:-1]])
+    assert np.allclose(measured[:, 1], -290 * (losses - 0.65) / 0.68, atol=0.05)
+    for line, said in zip(seen["lines"], frame["losses"], strict=True):
+        heights = [float(point.split(",")[1]) for point in line[1:].split("L")]
+        assert np.allclose(heights, -290 * (np.array(said) - 0.65) / 0.68, atol=0.06)
+
+
+def patterns_are_drawn(seen, frame, explorer):
+    """A per cent is 3 wide."""
+    allowed, computed, _ = frame["shares"]
+    saved = (
+        "more than dense"
+        if frame["saved"] < 0
+        else f"{three_digits(frame['saved'])} % saved"
+        if frame["saved"]
+        else "nothing saved"
+    )
+    layers = f"{frame['layers']} layer{'s' if frame['layers'] > 1 else ''}"
+    assert seen["notes"] == [
+        f"{three_digits(allowed)} %",
+        f"{three_digits(computed)} %: {saved}",
+        f"{three_digits(frame['connected'])} %",
+        f"all connected after {layers}" if frame["layers"] else "never all connected",
+    ]
+    assert np.allclose(seen["bars"][-3:], 3 * np.array([allowed, computed, frame["connected"]]), atol=0.01)
+
+
+def queues_are_drawn(seen, frame, explorer):
+    """A token is 290 / 64 wide, and in the second panel 1.16 times narrower."""
+    queues = []
+    for asked, served in zip(frame["asked"], frame["served"], strict=True):
+        queues += [served * 290 / 64] + ([(asked - served) * 290 / 64 - 2] if asked > served else [])
+    tokens = np.array(frame["tokens"]) * 290 / 64 / 1.16
+    assert np.allclose(seen["bars"], [*queues, 22, 20, *tokens], atol=0.01)
+    assert seen["notes"] == [
+        f"{three_digits(frame['dropped'])} % of the choices dropped",
+        f"{frame['tokens'][0]} of {explorer.fixed['n']} tokens get no expert",
+    ]
+
+
 DRAWN = {
     attention_explorer: weights_are_drawn,
     budget_explorer: splits_are_drawn,
@@ -250,6 +316,9 @@ DRAWN = {
     variants_explorer: variants_are_drawn,
     surprisal_explorer: words_are_drawn,
     spikes_explorer: energies_are_drawn,
+    router_explorer: queues_are_drawn,
+    scaling_explorer: laws_are_drawn,
+    sparsity_explorer: patterns_are_drawn,
 }
 
 
@@ -265,47 +334,47 @@ def initial_positions(explorer):
     return [explorer.state[control["name"]] for control in explorer.controls]
 
 
-def test_an_explorer_shows_what_was_computed_for_every_setting(book, read, chapter, made_for):
+def test_an_explorer_shows_what_was_computed_for_every_setting(book, read, entry, chapter, place, made_for):
     page = read(f"{book.address}/{chapter}").page
-    explorer = alive(page)
+    explorer = alive(page, place)
     expect(explorer.locator("svg").first).to_be_visible()
     shown = explorer.evaluate(SHOW_EVERY_SETTING)
     settings = itertools.product(*(control["texts"] for control in made_for.controls))
     for seen, frame, texts in zip(shown, made_for.frames, settings, strict=True):
         assert seen["summary"] == frame["summary"]
         assert seen["texts"] == list(texts)
-        DRAWN[EXPLORERS[chapter]](seen, frame, made_for)
+        DRAWN[EXPLORERS[entry]](seen, frame, made_for)
 
 
-def test_an_explorer_moves_by_keyboard_alone(book, read, chapter, made_for):
+def test_an_explorer_moves_by_keyboard_alone(book, read, chapter, place, made_for):
     page = read(f"{book.address}/{chapter}").page
-    explorer = alive(page)
+    explorer = alive(page, place)
     positions = initial_positions(made_for)
-    for place, control in enumerate(made_for.controls):
-        slider = explorer.get_by_role("slider", name=control["label"])
+    for number, control in enumerate(made_for.controls):
+        slider = explorer.get_by_role("slider", name=control["label"], exact=True)
         before = explorer.locator(".explorer-picture").inner_html()
         last = len(control["texts"]) - 1
-        step = -1 if positions[place] == last else 1
+        step = -1 if positions[number] == last else 1
         slider.focus()
         page.keyboard.press("ArrowRight" if step > 0 else "ArrowLeft")
-        positions[place] += step
-        now = control["texts"][positions[place]]
-        expect(explorer.locator(".explorer-value").nth(place)).to_have_text(now)
+        positions[number] += step
+        now = control["texts"][positions[number]]
+        expect(explorer.locator(".explorer-value").nth(number)).to_have_text(now)
         expect(slider).to_have_attribute("aria-valuetext", now)
         assert explorer.locator(".explorer-picture").inner_html() != before
     assert len(made_for.frames) == math.prod(len(control["texts"]) for control in made_for.controls)
     expect(explorer.locator(".explorer-summary")).to_have_text(frame_at(made_for, positions)["summary"])
 
 
-def test_an_explorer_needs_no_server(book, read, chapter, made_for):
+def test_an_explorer_needs_no_server(book, read, chapter, place, made_for):
     page = read((book.folder / chapter).as_uri()).page
-    shown = alive(page).evaluate(SHOW_EVERY_SETTING)
+    shown = alive(page, place).evaluate(SHOW_EVERY_SETTING)
     assert shown[-1]["summary"] == made_for.frames[-1]["summary"]
 
 
-def test_without_scripts_the_whole_figure_is_there_to_see(book, read, chapter, made_for):
+def test_without_scripts_the_whole_figure_is_there_to_see(book, read, chapter, place, made_for):
     page = read(f"{book.address}/{chapter}", javascript=False).page
-    still = page.locator("div.explorer").first
+    still = page.locator("div.explorer").nth(place)
     assert still.locator("svg").count() > 0
     for picture in still.locator("svg").all():
         expect(picture).to_be_visible()
@@ -320,20 +389,21 @@ def test_without_scripts_the_whole_figure_is_there_to_see(book, read, chapter, m
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_stays_where_it_is_when_a_figure_comes_to_life(book, read, chapter, width):
+def test_the_page_stays_where_it_is_when_a_figure_comes_to_life(book, read, chapter, place, width):
     box = """(explorer) => [...explorer.querySelectorAll("*")]
       .filter((part) => part.matches("svg, p:not(.explorer-unmoved), label, input"))
       .map((part) => [part.offsetTop ?? 0, part.clientWidth, part.clientHeight])"""
     address = f"{book.address}/{chapter}"
-    before = read(address, width=width, javascript=False).page.locator("div.explorer").first.evaluate(box)
-    after = alive(read(address, width=width).page).evaluate(box)
+    still = read(address, width=width, javascript=False).page.locator("div.explorer").nth(place)
+    before = still.evaluate(box)
+    after = alive(read(address, width=width).page, place).evaluate(box)
     assert np.allclose(before, after, atol=1)
 
 
-def test_a_figure_is_printed_with_its_values_and_no_sliders(book, read, chapter):
+def test_a_figure_is_printed_with_its_values_and_no_sliders(book, read, chapter, place):
     page = read(f"{book.address}/{chapter}").page
     page.emulate_media(media="print")
-    explorer = alive(page)
+    explorer = alive(page, place)
     expect(explorer.locator(".explorer-value").first).to_be_visible()
     expect(explorer.locator("svg").first).to_be_visible()
     expect(explorer.locator(".explorer-summary")).to_be_visible()

@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_transformers.attention import causal_mask, window_mask
-from scaling_transformers.sparsity import BigBird, Blocks, Dilated, Fixed, Strided, TopK, Window, reach
+from scaling_transformers.sparsity import (
+    BigBird,
+    Blocks,
+    Dilated,
+    Fixed,
+    Strided,
+    TopK,
+    Window,
+    layers_apart,
+    reach,
+)
 
 small = st.integers(1, 6)
 
@@ -160,6 +170,18 @@ def test_reach_is_what_matrix_powers_give(drawn):
         assert found.n_layer == len(found.fraction) == 1 + int(np.argmax(fractions > 1 - 1e-12))
 
 
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(drawn=patterns_and_lengths())
+def test_layers_apart_is_the_first_power_of_the_matrix_that_connects_a_pair(drawn):
+    pattern, n = drawn
+    step = (pattern.mask(n) | np.eye(n, dtype=bool)).astype(float)
+    power, first = np.eye(n), np.where(np.eye(n) > 0, 0, -1)
+    for layer in range(1, n + 1):
+        power = np.minimum(step @ power, 1.0)
+        first[(first < 0) & (power > 0)] = layer
+    np.testing.assert_array_equal(layers_apart(pattern, n), first)
+
+
 @pytest.mark.parametrize(("n", "window"), [(2, 2), (64, 2), (65, 4), (200, 9)])
 def test_a_window_goes_back_one_window_less_one_with_each_layer(n, window):
     assert reach(Window(window), n).n_layer == -(-(n - 1) // (window - 1))
@@ -185,6 +207,8 @@ def test_a_pattern_that_never_reaches_says_so(pattern):
 def test_reach_asks_for_a_pattern_that_no_text_changes(pattern):
     with pytest.raises(ValueError, match="pattern must be one of this package that does not depend on"):
         reach(pattern, 8)
+    with pytest.raises(ValueError, match="pattern must be one of this package that does not depend on"):
+        layers_apart(pattern, 8)
 
 
 COUNTS = [

@@ -6,6 +6,9 @@ from scaling_transformers.explorers.budget import budget_explorer
 from scaling_transformers.explorers.cost import cost_explorer
 from scaling_transformers.explorers.footprint import footprint_explorer
 from scaling_transformers.explorers.mesh import mesh_explorer
+from scaling_transformers.explorers.router import router_explorer
+from scaling_transformers.explorers.scaling import scaling_explorer
+from scaling_transformers.explorers.sparsity import sparsity_explorer
 from scaling_transformers.explorers.spikes import spikes_explorer
 from scaling_transformers.explorers.surprisal import surprisal_explorer
 from scaling_transformers.explorers.thresholds import thresholds_explorer
@@ -19,6 +22,9 @@ __all__ = [
     "cost_explorer",
     "footprint_explorer",
     "mesh_explorer",
+    "router_explorer",
+    "scaling_explorer",
+    "sparsity_explorer",
     "spikes_explorer",
     "surprisal_explorer",
     "thresholds_explorer",

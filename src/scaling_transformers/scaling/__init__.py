@@ -3,6 +3,7 @@
 from scaling_transformers.scaling.broken import fit_broken
 from scaling_transformers.scaling.fits import LawFit, fit_chinchilla, fit_kaplan
 from scaling_transformers.scaling.frontier import Frontier, fit_envelope, fit_isoflop
+from scaling_transformers.scaling.held import fit_terms
 from scaling_transformers.scaling.laws import (
     Allocation,
     BrokenPowerLaw,
@@ -35,6 +36,7 @@ __all__ = [
     "fit_envelope",
     "fit_isoflop",
     "fit_kaplan",
+    "fit_terms",
     "load_chinchilla_points",
     "non_embedding_frontier",
     "profile_chinchilla",

@@ -29,6 +29,25 @@ def huber(residual: Array, delta: float) -> Array:
     return value
 
 
+def held(model: Model, *entries: int) -> Model:
+    """``model`` with some entries of its parameters kept where each row starts."""
+    kept = list(entries)
+
+    def of_rows(theta: Array) -> tuple[Array, Assemble]:
+        predicted, assemble = model(theta)
+
+        def without(slope: Array, weight: Array, bend: Array) -> tuple[Array, Array]:
+            gradient, hessian = assemble(slope, weight, bend)
+            gradient[:, kept] = 0
+            hessian[:, kept, :] = hessian[:, :, kept] = 0
+            hessian[:, kept, kept] = np.trace(hessian, axis1=1, axis2=2)[:, None]
+            return gradient, hessian
+
+        return predicted, without
+
+    return of_rows
+
+
 def minimise(
     model: Model,
     starts: Array,

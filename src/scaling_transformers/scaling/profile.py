@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from scaling_transformers.scaling._solver import Array, Assemble, Model, huber, minimise
+from scaling_transformers.scaling._solver import Array, Model, held, huber, minimise
 from scaling_transformers.scaling.fits import (
     WIDTH,
     LawFit,
@@ -118,7 +118,7 @@ def profiles_of(
         steps = np.linspace(-6, 6, n_point) * np.sqrt(inverse[i, i] * scale / inside)
         rows = theta + steps[:, None] * inverse[i] / inverse[i, i]
         for factor, n_step in ((3, 30), (1, 100)):
-            rows, value, _ = minimise(_held(model, i), rows, target, delta=factor * delta, n_step=n_step)
+            rows, value, _ = minimise(held(model, i), rows, target, delta=factor * delta, n_step=n_step)
         statistic = 2 * np.maximum(value - least, 0) / scale
         values, middle = theta[i] + steps, n_point // 2
         bounds = [-np.inf, np.inf]
@@ -131,21 +131,3 @@ def profiles_of(
                 bounds[side] = float(values[near] + share * (values[far] - values[near]))
         found.append((values, statistic, (bounds[0], bounds[1])))
     return found
-
-
-def _held(model: Model, i: int) -> Model:
-    """``model`` with entry ``i`` of its parameters kept where each row starts."""
-
-    def held(theta: Array) -> tuple[Array, Assemble]:
-        predicted, assemble = model(theta)
-
-        def without(slope: Array, weight: Array, bend: Array) -> tuple[Array, Array]:
-            gradient, hessian = assemble(slope, weight, bend)
-            gradient[:, i] = 0
-            hessian[:, i, :] = hessian[:, :, i] = 0
-            hessian[:, i, i] = np.trace(hessian, axis1=1, axis2=2)
-            return gradient, hessian
-
-        return predicted, without
-
-    return held

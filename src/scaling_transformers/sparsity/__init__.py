@@ -15,7 +15,7 @@ from scaling_transformers.sparsity.patterns import (
     TopK,
     Window,
 )
-from scaling_transformers.sparsity.reach import Reach, reach
+from scaling_transformers.sparsity.reach import Reach, layers_apart, reach
 
 __all__ = [
     "BigBird",
@@ -28,6 +28,7 @@ __all__ = [
     "TopK",
     "Window",
     "block_sparse_attention",
+    "layers_apart",
     "reach",
     "top_k_attention",
 ]

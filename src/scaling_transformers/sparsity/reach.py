@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,24 +54,66 @@ def reach(pattern: TilePattern, n: int) -> Reach:
     >>> reach(Window(3), 7).n_layer
     3
     """
+    _require_fixed(pattern, n)
+    n_pairs = n * (n + 1) // 2 if pattern.causal else n * n
+    counts = [n]
+    for gathered in _layers(pattern, n):
+        counts.append(int(np.bitwise_count(gathered).sum()))
+        if counts[-1] == n_pairs:
+            return Reach(len(counts) - 1, np.array(counts[1:]) / n_pairs)
+        if counts[-1] == counts[-2]:  # what a layer adds nothing to, no later layer does
+            break
+    return Reach(None, np.array(counts[1:]) / n_pairs)
+
+
+def layers_apart(pattern: TilePattern, n: int) -> NDArray[np.int64]:
+    """Of each pair of tokens, after how many layers the query (row) can have heard of the key (column).
+
+    Returns
+    -------
+    array of int, shape (n, n)
+        0 for a token and itself, 1 for a key that the query sees, and -1 if no number of layers is enough.
+
+    Raises
+    ------
+    ValueError
+        As `reach`.
+
+    Examples
+    --------
+    >>> from scaling_transformers.sparsity import Window
+    >>> layers_apart(Window(2), 4).tolist()
+    [[0, -1, -1, -1], [1, 0, -1, -1], [2, 1, 0, -1], [3, 2, 1, 0]]
+    """
+    _require_fixed(pattern, n)
+    apart = np.full((n, n), -1)
+    np.fill_diagonal(apart, 0)
+    for layer, gathered in enumerate(_layers(pattern, n), start=1):
+        new = (apart < 0) & _unpack(gathered)
+        if not new.any():
+            break
+        apart[new] = layer
+    return apart
+
+
+def _require_fixed(pattern: TilePattern, n: int) -> None:
+    """Raise `ValueError` unless the pairs of ``n`` tokens are known without the text."""
     require_count(n=n)
     if isinstance(pattern, TopK) or not isinstance(pattern, TilePattern):
         raise ValueError(
             f"pattern must be one of this package that does not depend on the text; got {pattern!r}"
         )
+
+
+def _layers(pattern: TilePattern, n: int) -> Iterator[NDArray[np.uint64]]:
+    """What each query has gathered after 1, 2, ... layers, without end, as rows of 64-bit words."""
     seen = pattern.mask(n) | np.eye(n, dtype=bool)
     starts = np.concatenate([[0], np.cumsum(seen.sum(axis=1))])
     keys = np.nonzero(seen)[1]
     gathered = _pack(np.eye(n, dtype=bool))
-    n_pairs = n * (n + 1) // 2 if pattern.causal else n * n
-    counts = [n]
     while True:
         gathered = _one_layer(gathered, keys, starts)
-        counts.append(int(np.bitwise_count(gathered).sum()))
-        if counts[-1] == n_pairs:
-            return Reach(len(counts) - 1, np.array(counts[1:]) / n_pairs)
-        if counts[-1] == counts[-2]:  # what a layer adds nothing to, no later layer does
-            return Reach(None, np.array(counts[1:]) / n_pairs)
+        yield gathered
 
 
 def _pack(table: NDArray[np.bool_]) -> NDArray[np.uint64]:
@@ -79,6 +122,11 @@ def _pack(table: NDArray[np.bool_]) -> NDArray[np.uint64]:
     padded = np.zeros((table.shape[0], 64 * n_words), dtype=bool)
     padded[:, : table.shape[1]] = table
     return np.packbits(padded, axis=1).view(np.uint64)
+
+
+def _unpack(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """The square table of booleans that `_pack` packed."""
+    return np.unpackbits(words.view(np.uint8), axis=1)[:, : len(words)].astype(bool)
 
 
 def _one_layer(
