@@ -8,18 +8,13 @@ from typing import Any
 import numpy as np
 
 from scaling_transformers.explorers.base import Control, Explorer
+from scaling_transformers.figures.prose import scientific
 from scaling_transformers.scaling import ChinchillaLaw, fit_chinchilla, fit_terms
 
 FLOORS = (0.68, 0.70, 0.72, 0.74, 0.76, 0.78, 0.80)
 ALPHAS = (0.5, 0.6, 0.7, 0.8, 0.9)
 BETAS = (0.35, 0.4, 0.45, 0.5, 0.55)
 DELTA = 1e-3  # residual of log loss from which on a run counts by distance, as in the chapter's fits
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _power_of_ten(value: float) -> str:
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{float(mantissa):g} · 10{str(int(exponent)).translate(_RAISED)}"
 
 
 def _direction(share: float) -> str:
@@ -137,7 +132,7 @@ def scaling_explorer() -> Explorer:
             "offs": table_of(lambda law, _: runs.off(law)),
             "budgets": [
                 {
-                    "flops": _power_of_ten(flops),
+                    "flops": scientific(flops),
                     "sizes": [n for n, _, _ in sizes],
                     "losses": [loss for _, _, loss in sizes],
                 }

@@ -6,7 +6,7 @@ Figures draw; they never compute a result.
 from scaling_transformers.figures.colors import COLORS
 from scaling_transformers.figures.drawing import Drawing, show
 from scaling_transformers.figures.helpers import heatmap, label_line, label_lines, log_axes
-from scaling_transformers.figures.prose import keep
+from scaling_transformers.figures.prose import keep, scientific
 from scaling_transformers.figures.style import use_style
 from scaling_transformers.figures.verdicts import VERDICTS, decide
 
@@ -20,6 +20,7 @@ __all__ = [
     "label_line",
     "label_lines",
     "log_axes",
+    "scientific",
     "show",
     "use_style",
 ]

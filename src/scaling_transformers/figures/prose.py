@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def keep(**values: Any) -> None:
     """Store numbers or words under their names, for ``{glue:text}`` in the prose of the same chapter.
@@ -29,3 +31,15 @@ def keep(**values: Any) -> None:
         if isinstance(plain, float) and not math.isfinite(plain):
             raise ValueError(f"{name} must be finite; got {plain}")
         glue(name, plain, display=False)
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    """A number as prose writes it, with ``digits`` behind the point.
+
+    Examples
+    --------
+    >>> scientific(2e10)
+    '2.0 · 10¹⁰'
+    """
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa} · 10{str(int(exponent)).translate(_RAISED)}"
