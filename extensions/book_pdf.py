@@ -273,6 +273,7 @@ def printable(site: Path, root: Path, browser: Any) -> Iterator[Any]:
     ):
         made = document(site, root)
         page = context.new_page()
+        page.set_default_timeout(0)  # a long document, on whatever machine
         page.emulate_media(media="print", color_scheme="light")
         page.route(f"{address}/book.html", lambda route: route.fulfill(body=made, content_type="text/html"))
         page.goto(f"{address}/book.html", wait_until="load")
