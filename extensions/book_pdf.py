@@ -44,6 +44,7 @@ _HERE = Path(__file__).parent
 _PAGE_WIDTH = 635  # CSS pixels between the margins that book_pdf.css sets: 168 mm
 _UNPRINTED = (
     "script, noscript, button, input, select, .headerlink, .toctree-wrapper, .book-pdf, .d-print-none, "
+    ".explorer-foot, .explorer-unmoved, "
     'div.cell:not([id^="decides-"]) > details.above-input'
 )
 _MENU = re.compile(r'(<div class="dropdown dropdown-download-buttons">.*?)(\s*</ul>)', re.DOTALL)
