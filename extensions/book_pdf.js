@@ -26,7 +26,7 @@ async function fit() {
   for (const line of document.querySelectorAll("pre .line")) {
     const height = parseFloat(getComputedStyle(line).lineHeight);
     const rows = Math.round(line.getBoundingClientRect().height / height);
-    if (rows > 1) line.dataset.marks = "\u21aa\n".repeat(rows - 1).trim();
+    if (rows > 1) line.dataset.marks = "\u21aa\n".repeat(rows).trim(); // one to spare: print may wrap once more
   }
 }
 

@@ -44,6 +44,7 @@ _HERE = Path(__file__).parent
 _PAGE_WIDTH = 635  # CSS pixels between the margins that book_pdf.css sets: 168 mm
 _UNPRINTED = (
     "script, noscript, button, input, select, .headerlink, .toctree-wrapper, .book-pdf, .d-print-none, "
+    ".explorer-foot, .explorer-unmoved, "
     'div.cell:not([id^="decides-"]) > details.above-input'
 )
 _MENU = re.compile(r'(<div class="dropdown dropdown-download-buttons">.*?)(\s*</ul>)', re.DOTALL)
@@ -273,6 +274,7 @@ def printable(site: Path, root: Path, browser: Any) -> Iterator[Any]:
     ):
         made = document(site, root)
         page = context.new_page()
+        page.set_default_timeout(0)  # a long document, on whatever machine
         page.emulate_media(media="print", color_scheme="light")
         page.route(f"{address}/book.html", lambda route: route.fulfill(body=made, content_type="text/html"))
         page.goto(f"{address}/book.html", wait_until="load")

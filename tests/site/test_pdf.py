@@ -16,11 +16,12 @@ import yaml
 from pypdf import PdfReader
 
 ROOT = Path(__file__).parents[2]
-PAPER = 645  # CSS pixels of A4 between margins of 18 mm and 21 mm, and of US letter between 18 mm
+PAPER = 645  # CSS pixels: A4 between margins of about 20 mm, somewhat less than US letter has
 
-# What reaches beyond the paper, or is cut off by a box. What formulas hold for screen readers is not drawn.
+# What reaches beyond the paper, or is cut off by a box; not the parts of formulas that are meant to be.
 BEYOND = """([within, width]) => [...document.querySelectorAll(within + " *")].flatMap((element) => {
-  if (element.closest("mjx-assistive-mml, [hidden]") || element.parentElement.closest("svg")) return [];
+  const unseen = "mjx-assistive-mml, mjx-ext, [hidden]";
+  if (element.closest(unseen) || element.parentElement.closest("svg")) return [];
   const box = element.getBoundingClientRect();
   if (!box.width || !box.height || getComputedStyle(element).visibility === "hidden") return [];
   const cut = getComputedStyle(element).overflowX !== "visible"
