@@ -155,9 +155,9 @@ def slow_page(browser: Browser, width: int) -> Iterator[tuple[Any, Any]]:
 def go(page: Any, address: str) -> None:
     """Open an address and wait for the page to be at rest, with no request on its way."""
     under_way: set[Any] = set()
-    page.on("request", under_way.add)
+    page.on("request", lambda request: under_way.add(request))
     for ended in ("requestfinished", "requestfailed"):
-        page.on(ended, under_way.discard)
+        page.on(ended, lambda request: under_way.discard(request))
     page.goto(address, wait_until="load")
     while under_way or not page.evaluate(AT_REST, 1500):
         page.wait_for_timeout(250)
@@ -202,7 +202,9 @@ def compare(browser: Browser, ours: dict[str, str], peers: dict[str, str], runs:
         key: {figure: median(run[figure] for run in values) for figure in values[0]}
         for key, values in found.items()
     }
-    print(f"{'page':<22} {'width':>5} {'paint':>8} {'ratio':>6} {'blocked':>8} {'peer':>8} {'shift':>7} {'size':>9}")
+    print(
+        f"{'page':<22} {'width':>5} {'paint':>8} {'ratio':>6} {'blocked':>8} {'peer':>8} {'shift':>7} {'size':>9}"
+    )
     for width, (name, _) in product(WIDTHS, names):
         figures = middle[name, width]
         peer = middle[f"template: {'intro' if name == 'index' else 'notebooks'}", width]
@@ -239,18 +241,26 @@ def answer_rows(browser: Browser, ours: dict[str, str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", nargs="+", metavar="PAGE", help="names of pages, such as index or evolution")
+    parser.add_argument(
+        "--only", nargs="+", metavar="PAGE", help="names of pages, such as index or evolution"
+    )
     parser.add_argument("--part", choices=("opening", "answers", "both"), default="both")
     options = parser.parse_args()
     names = options.only or [path.stem for path in sorted((SITE / "chapters").glob("*.html"))]
     program = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))))
     with contextlib.ExitStack() as stack:
         here = stack.enter_context(serving(SITE))
-        ours = {name: f"{here}/chapters/{name}.html" for name in sorted(names, key=lambda name: name != "index")}
+        ours = {
+            name: f"{here}/chapters/{name}.html" for name in sorted(names, key=lambda name: name != "index")
+        }
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(
             executable_path=program,
-            args=["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            ],
         )
         stack.callback(browser.close)
         header(f"The site, Chromium {browser.version}: processor {SLOWER} times slower, slow 4G, empty cache")

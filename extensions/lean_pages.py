@@ -36,11 +36,17 @@ _ONLY_TO_SEARCH = ("searchtools", "language_data", "searchindex")
 _LARGEST_SCRIPT = 300_000  # bytes; the larger ones, such as MathJax, style nothing of the theme's
 _ICONS = "vendor/fontawesome/webfonts"
 
-_SHEET = re.compile(r'[ \t]*<link(?=[^>]*rel="stylesheet")[^>]*href="((?:\.\./)*_static/[^"?]+)[^"]*"[^>]*>\n?')
+_SHEET = re.compile(
+    r'[ \t]*<link(?=[^>]*rel="stylesheet")[^>]*href="((?:\.\./)*_static/[^"?]+)[^"]*"[^>]*>\n?'
+)
 _SCRIPT = r'[ \t]*<script(?=[^>]*src="[^"]*{}\.js)[^>]*></script>\n?'
 # A page that is light already, and the sheets that it had asked for.
-_LIGHT = re.compile(r'(<link rel="stylesheet" href="[^"]*_static/styles/)lean-\w+\.css(?=" data-sheets="([^"]*)")(")')
-_MEASURING = re.compile(r'(function \w\(\)\{)const \w=\(\)=>\{document\.querySelectorAll\(\["pre",.{,500}?,\w\(\)\}')
+_LIGHT = re.compile(
+    r'(<link rel="stylesheet" href="[^"]*_static/styles/)lean-\w+\.css(?=" data-sheets="([^"]*)")(")'
+)
+_MEASURING = re.compile(
+    r'(function \w\(\)\{)const \w=\(\)=>\{document\.querySelectorAll\(\["pre",.{,500}?,\w\(\)\}'
+)
 _QUIET = "/* see keyboard.js */"
 _OWN_STYLE = re.compile(r'(<div class="book-figure"[^>]*>)<style>(.*?)</style>', re.DOTALL)
 
@@ -132,7 +138,9 @@ def icons_of(style: str, static: Path) -> str:
         font.flavor = "woff"
         font.save(static / _ICONS / f"{name}.lean.woff")
         style = re.sub(
-            rf'src:\s*url\(([^)]*/{name})\.woff2\)[^;}}]*(?=[;}}])', r'src:url(\1.lean.woff) format("woff")', style
+            rf"src:\s*url\(([^)]*/{name})\.woff2\)[^;}}]*(?=[;}}])",
+            r'src:url(\1.lean.woff) format("woff")',
+            style,
         )
     return style
 
@@ -210,7 +218,9 @@ def lighten_pages(app: Sphinx, exception: Exception | None) -> None:
         return
     folder = Path(app.outdir)
     static = folder / "_static"
-    paths = [path for path in folder.rglob("*.html") if not path.relative_to(folder).as_posix().startswith("_")]
+    paths = [
+        path for path in folder.rglob("*.html") if not path.relative_to(folder).as_posix().startswith("_")
+    ]
     pages = {path: path.read_text("utf-8") for path in paths}
     for page in pages.values():
         for _, style in _OWN_STYLE.findall(page):

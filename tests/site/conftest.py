@@ -131,9 +131,7 @@ def reading_of(
         page.goto(address)
         page.wait_for_load_state("networkidle")
         if javascript:
-            page.evaluate(
-                "Promise.allSettled([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => 0)"
-            )
+            page.evaluate("Promise.allSettled([window.formulas?.all(), document.fonts.ready]).then(() => 0)")
         yield reading
 
 
