@@ -87,5 +87,6 @@ def depart_entry(translator: Any, node: nodes.entry) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(nodes.entry, override=True, html=(visit_entry, depart_entry))
+    app.add_css_file("access.css")
     app.connect("html-page-context", check_figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,6 +4,7 @@ By conftest.py a test that asks for a `path` runs on every page; one that asks f
 pages are shared out among three files, so that several processes read them: see the test_pages_ beside this one.
 """
 
+import itertools
 import posixpath
 from urllib.parse import unquote, urlsplit
 
@@ -110,7 +111,7 @@ def test_a_page_has_one_title_headings_in_order_and_its_landmarks(path, book):
     levels = [int(heading.name[1]) for heading in main.select("h1, h2, h3, h4, h5, h6")]
     assert levels.count(1) == 1
     assert levels[0] == 1
-    assert all(deeper <= level + 1 for level, deeper in zip(levels, levels[1:], strict=False))
+    assert all(deeper <= level + 1 for level, deeper in itertools.pairwise(levels))
     for landmark in ("main", "nav", "footer"):
         assert page.select(landmark), landmark
 
