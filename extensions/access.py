@@ -1,4 +1,4 @@
-"""For readers who listen to a page: a figure without words of its own fails the build, a table says what heads it.
+"""For readers who listen to a page: a figure without words fails the build, a table says what heads it.
 
 The words of a figure are the ``alt`` of an image, the ``aria-label`` of a drawing. They state what the figure
 shows: they are no file name, no repetition of the caption, and not those of another figure of the page.

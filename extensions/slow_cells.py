@@ -1,7 +1,8 @@
 """Say at the end of a build where its time goes: the slowest of the cells that it ran, and the chapters.
 
-A kernel tells when it takes a cell up and when it has done, and the notebook client notes both where it is asked to;
-MyST-NB has no setting for that, so that the function it calls is given one here. Chapters from the cache are not run.
+A kernel tells when it takes a cell up and when it has done, and the notebook client notes both where it is
+asked to; MyST-NB has no setting for that, so that the function it calls is given one here. Chapters from
+the cache are not run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the built book promises to its reader, whatever page is open.
 
-By conftest.py a test that asks for a `path` runs on every page; one that asks for a `reading`, in each theme. The
-pages are shared out among three files, so that several processes read them: see the test_pages_ beside this one.
+By conftest.py a test that asks for a `path` runs on every page; one that asks for a `reading`, in each
+theme. The pages are shared out among three files, so that several processes read them: see the test_pages_
+beside this one.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""The whole site by keyboard alone: what Tab reaches, what shows where the reader is, what opens and closes."""
+"""The site by keyboard alone: what Tab reaches, what shows where the reader is, what opens and closes."""
 
 import pytest
 from playwright.sync_api import expect
