@@ -1,14 +1,15 @@
 """How fast the built site opens and answers, beside the bare template of Jupyter Book in the same run.
 
-Headless Chromium with its processor slowed four times and the network that Lighthouse calls slow 4G (150 ms,
-1.6 Mbit/s down, 750 kbit/s up), with an empty cache. One plain server gives both sites, text compressed by gzip as
-static hosts do, over HTTP/1.1. The template asks for MathJax and thebe from another host, which is refused here:
-it is spared what they cost.
+Headless Chromium with its processor slowed four times and the network that Lighthouse calls slow 4G (150
+ms, 1.6 Mbit/s down, 750 kbit/s up), with an empty cache. One plain server gives both sites, text compressed
+by gzip as static hosts do, over HTTP/1.1. The template asks for MathJax and thebe from another host, which
+is refused here: it is spared what they cost.
 
-A page is read until it is at rest. Its figures: the largest contentful paint; the total blocking time, which is
-what tasks last beyond 50 ms after the first paint; the cumulative layout shift, the worst session window; the
-bytes that came over the wire. Each is the median over the runs, in which all pages take turns. Home is compared
-with the template's intro, a chapter with its page of notebooks, which has code, formulas and a figure.
+A page is read until it is at rest. Its figures: the largest contentful paint; the total blocking time,
+which is what tasks last beyond 50 ms after the first paint; the cumulative layout shift, the worst session
+window; the bytes that came over the wire. Each is the median over the runs, in which all pages take turns.
+Home is compared with the template's intro, a chapter with its page of notebooks, which has code, formulas
+and a figure.
 
     python benchmarks/site.py                                    # every page, both widths
     python benchmarks/site.py --runs 1 --only index evolution    # some
@@ -58,11 +59,15 @@ watch("layout-shift", (entry) => {
 """
 # Nothing has been asked for, worked on or moved for as long as this many milliseconds.
 AT_REST = """(quiet) => {
-  const last = Math.max(...performance.getEntries().map((entry) => entry.responseEnd ?? entry.loadEventEnd ?? 0),
-    ...seen.tasks.map(([start, duration]) => start + duration), ...seen.shifts.map(([start]) => start), seen.first);
+  const last = Math.max(
+    ...performance.getEntries().map((entry) => entry.responseEnd ?? entry.loadEventEnd ?? 0),
+    ...seen.tasks.map(([start, duration]) => start + duration),
+    ...seen.shifts.map(([start]) => start),
+    seen.first,
+  );
   return document.readyState === "complete" && seen.first > 0 && performance.now() - last > quiet;
 }"""
-# Every control of an explorer through all its positions: from the event to the end of the frame that shows it.
+# Every control of an explorer through its positions: from the event to the end of the frame that shows it.
 ANSWERS = """async (explorer) => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   const painted = () => new Promise((done) => requestAnimationFrame(() => {
@@ -155,9 +160,9 @@ def slow_page(browser: Browser, width: int) -> Iterator[tuple[Any, Any]]:
 def go(page: Any, address: str) -> None:
     """Open an address and wait for the page to be at rest, with no request on its way."""
     under_way: set[Any] = set()
-    page.on("request", under_way.add)
+    page.on("request", lambda request: under_way.add(request))
     for ended in ("requestfinished", "requestfailed"):
-        page.on(ended, under_way.discard)
+        page.on(ended, lambda request: under_way.discard(request))
     page.goto(address, wait_until="load")
     while under_way or not page.evaluate(AT_REST, 1500):
         page.wait_for_timeout(250)

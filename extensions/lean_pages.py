@@ -1,10 +1,10 @@
 """Make the built pages light: what a page does not use is not sent, and what it shows first comes first.
 
-The theme loads everything on every page. `benchmarks/site.py` measures what follows from it, and each step here
-pays there:
+The theme loads everything on every page. `benchmarks/site.py` measures what follows from it, and each step
+here pays there:
 
-- One style sheet takes the place of a dozen. It keeps, of the theme's rules, those for classes that a page or a
-  script names: a fifth of the bytes, and fewer rules to match.
+- One style sheet takes the place of a dozen. It keeps, of the theme's rules, those for classes that a page
+  or a script names: a fifth of the bytes, and fewer rules to match.
 - Icons are drawn by a font of the few that are in use, not by a script of a megabyte and a half.
 - The search index is loaded by the search page alone: the theme's search as you type is switched off.
 - MathJax is loaded only by pages with formulas, and by maths.js, which typesets them a few at a time.

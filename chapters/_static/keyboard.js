@@ -16,3 +16,17 @@ for (const arrow of document.querySelectorAll(".bd-sidebar-primary summary")) {
   const link = arrow.closest("li")?.querySelector("a");
   if (link && !arrow.textContent.trim()) arrow.setAttribute("aria-label", `Pages of ${link.textContent.trim()}`);
 }
+
+// A menu that opens over the page gives the focus back, when it closes, to the button that opened it.
+for (const dialog of document.querySelectorAll("dialog")) {
+  let opener;
+  new MutationObserver(() => {
+    if (!dialog.open) opener?.focus({ preventScroll: true });
+  }).observe(dialog, { attributes: true, attributeFilter: ["open"] });
+  addEventListener("click", ({ target }) => { if (!dialog.open) opener = target.closest("button"); }, true);
+}
+
+// The theme takes the focus from its buttons when they are used; by keyboard it stays where it was.
+addEventListener("click", ({ detail, target }) => {
+  if (detail === 0 && document.activeElement === document.body) target.closest("button")?.focus();
+});

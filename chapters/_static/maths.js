@@ -1,47 +1,51 @@
-// Formulas are typeset by MathJax a few at a time, so that the page answers meanwhile: those near what the reader
-// sees first, the others when the browser has nothing else to do, and all of them before a print.
+// Formulas are typeset by MathJax when they come near to what the reader sees, a few at a time, so that the page
+// answers meanwhile. `formulas.all()` typesets the rest; a print does so by itself.
 (() => {
-  const BUDGET = 30; // milliseconds at a time, as far as one formula allows
+  const BUDGET = 25; // milliseconds at a time, as far as one formula allows
   const address = document.currentScript.dataset.typesetter;
   const waiting = new Set(document.querySelectorAll(".math"));
   const near = new Set();
-  let finish;
-  const done = new Promise((resolve) => { finish = resolve; });
-  const config = globalThis.MathJax ?? {};
-  // Who waits for the promise of MathJax, before or after it has come, waits for every formula.
-  globalThis.MathJax = { ...config, startup: { ...config.startup, typeset: false, promise: done, ready } };
 
-  function ready() {
-    MathJax.startup.defaultReady();
-    MathJax.startup.promise.then(next);
-    MathJax.startup.promise = done;
+  let loaded;
+  function load() {
+    loaded ??= new Promise((resolve, reject) => {
+      const config = globalThis.MathJax ?? {};
+      const ready = () => {
+        MathJax.startup.defaultReady();
+        MathJax.startup.promise.then(resolve, reject);
+      };
+      globalThis.MathJax = { ...config, startup: { ...config.startup, typeset: false, ready } };
+      const script = document.createElement("script");
+      script.src = address;
+      script.onerror = () => reject(new Error(`${address} could not be loaded`));
+      document.head.append(script);
+    });
+    return loaded;
+  }
+
+  let working;
+  function work() {
+    working ??= load().then(typesetNear).catch(console.error).finally(() => { working = undefined; });
+    return working;
   }
 
   let atOnce = 2;
-  function next(idle) {
-    const chosen = (near.size ? [...near] : [...waiting]).slice(0, atOnce);
-    if (!chosen.length) return finish();
-    for (const formula of chosen) { near.delete(formula); waiting.delete(formula); watch.unobserve(formula); }
-    const start = performance.now();
-    return MathJax.typesetPromise(chosen).catch(console.error).then(() => {
-      const took = performance.now() - start;
-      atOnce = Math.max(1, Math.min(32, Math.round(atOnce * BUDGET / Math.max(took, 1))));
-      if (near.size) setTimeout(next);
-      else whenIdle(next);
-    });
+  async function typesetNear() {
+    while (near.size) {
+      const chosen = [...near].slice(0, atOnce);
+      for (const formula of chosen) done(formula);
+      const start = performance.now();
+      await MathJax.typesetPromise(chosen);
+      const took = Math.max(performance.now() - start, 1);
+      atOnce = Math.max(1, Math.min(32, Math.round(atOnce * BUDGET / took)));
+      await new Promise((resolve) => setTimeout(resolve)); // whatever else waits comes first
+    }
   }
 
-  const whenIdle = globalThis.requestIdleCallback
-    ? (call) => requestIdleCallback(call, { timeout: 500 })
-    : (call) => setTimeout(call, 50);
-
-  let asked = false;
-  function ask() {
-    if (asked) return;
-    asked = true;
-    const script = document.createElement("script");
-    script.src = address;
-    document.head.append(script);
+  function done(formula) {
+    near.delete(formula);
+    waiting.delete(formula);
+    watch.unobserve(formula);
   }
 
   const watch = new IntersectionObserver((entries) => {
@@ -49,16 +53,24 @@
       if (isIntersecting && waiting.has(target)) near.add(target);
       else near.delete(target);
     }
-    if (near.size) ask();
-  }, { rootMargin: "50% 0px" });
+    if (near.size) work();
+  }, { rootMargin: "100% 0px" });
   for (const formula of waiting) watch.observe(formula);
-  if (document.readyState === "complete") whenIdle(ask);
-  else addEventListener("load", () => whenIdle(ask));
 
+  // Resolves when every formula of the page is typeset.
+  async function all() {
+    await working;
+    for (const formula of waiting) near.add(formula);
+    if (near.size) await work();
+  }
+  globalThis.formulas = { all };
+
+  // A print does not wait: what is typeset by then is on paper. Most of it is, if MathJax was there before.
   addEventListener("beforeprint", () => {
     const left = [...waiting];
-    waiting.clear();
-    near.clear();
-    if (left.length && globalThis.MathJax.typeset) MathJax.typeset(left);
+    if (!left.length || !globalThis.MathJax?.typeset) return all();
+    for (const formula of left) done(formula);
+    MathJax.typeset(left);
   });
+  matchMedia("print").addEventListener("change", ({ matches }) => { if (matches) all(); });
 })();

@@ -26,6 +26,10 @@ ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 THEMES = ("light", "dark")
+SHARES = 3  # of the pages, see page_promises.py
+
+
+pytest.register_assert_rewrite("page_promises")
 
 
 class Book:
@@ -61,6 +65,9 @@ class Reading:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for a ``path`` runs on every page; one that asks for a ``reading``, in both themes."""
     paths = Book().pages or ["the-book-is-not-built"]
+    share = getattr(metafunc.module, "SHARE", None)  # of the pages, in a file that reads every third of them
+    if share is not None:
+        paths = paths[share::SHARES]
     if "path" in metafunc.fixturenames:
         metafunc.parametrize("path", paths)
     if "reading" in metafunc.fixturenames:
@@ -167,9 +174,7 @@ def reading_of(
         page.goto(address)
         page.wait_for_load_state("networkidle")
         if javascript:
-            page.evaluate(
-                "Promise.allSettled([window.MathJax?.startup?.promise, document.fonts.ready]).then(() => 0)"
-            )
+            page.evaluate("Promise.allSettled([window.formulas?.all(), document.fonts.ready]).then(() => 0)")
         yield reading
 
 
