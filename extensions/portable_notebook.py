@@ -88,12 +88,16 @@ class Prose:
         self.app, self.docname, self.values = app, docname, values
         self.base = str(app.config.html_baseurl or "").rstrip("/")
         self.included = (node.astext() for node in doctree.findall(nodes.literal_block) if "source" in node)
-        self.tables = iter(list(doctree.findall(lambda node: "ledger" in getattr(node, "attributes", {}).get("classes", []))))
+        self.tables = iter(
+            list(doctree.findall(lambda node: "ledger" in getattr(node, "attributes", {}).get("classes", [])))
+        )
         self.titles = {}
         for node in doctree.findall(nodes.Admonition):
             label = node.get("target_label") or node.get("label")
             if label and len(node):
-                title = " ".join(part.astext() for part in node.children if isinstance(part, nodes.TextElement))
+                title = " ".join(
+                    part.astext() for part in node.children if isinstance(part, nodes.TextElement)
+                )
                 self.titles[node.get("type"), label] = title
         self.directives: dict[str, Callable[[str, dict[str, str], list[str]], list[str]]] = {
             "math": self._math,
@@ -105,7 +109,11 @@ class Prose:
             "solution-end": lambda label, options, body: ["*End of the solution.*"],
             "grid": lambda columns, options, body: self._lines(body),
             "grid-item-card": lambda title, options, body: ["", f"**{title}**", "", *self._lines(body), ""],
-            "literalinclude": lambda path, options, body: ["```python", *next(self.included).split("\n"), "```"],
+            "literalinclude": lambda path, options, body: [
+                "```python",
+                *next(self.included).split("\n"),
+                "```",
+            ],
             "ledger": lambda nothing, options, body: list(self._table(next(self.tables))),
         }
 
@@ -166,7 +174,9 @@ class Prose:
     @staticmethod
     def _table(table: nodes.Node) -> Iterator[str]:
         for number, row in enumerate(table.findall(nodes.row)):
-            cells = [entry.astext().replace("\n", " ").replace("|", r"\|") for entry in row.findall(nodes.entry)]
+            cells = [
+                entry.astext().replace("\n", " ").replace("|", r"\|") for entry in row.findall(nodes.entry)
+            ]
             yield f"| {' | '.join(cells)} |"
             if number == 0:
                 yield "|" + " --- |" * len(cells)
@@ -237,7 +247,10 @@ class Prose:
 
     def _unknown(self, what: str) -> None:
         logger.warning(
-            "the notebook to take along has no plain words for the %s", what, location=self.docname, type="book"
+            "the notebook to take along has no plain words for the %s",
+            what,
+            location=self.docname,
+            type="book",
         )
 
 
@@ -262,8 +275,7 @@ def _closing(lines: list[str], start: int, fence: str) -> int:
 def _quoted(title: str, body: list[str], *, anchor: str | None = None) -> list[str]:
     """A block with a title, set off from the prose."""
     head = ([f'<a id="{anchor}"></a>', ""] if anchor else []) + [f"> **{title}**", ">"]
-    while body and not body[-1].strip():
-        body = body[:-1]
+    body = "\n".join(body).strip("\n").split("\n")
     return head + [f"> {line}".rstrip() for line in body]
 
 
