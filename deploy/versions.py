@@ -51,7 +51,8 @@ def menu(site: Path, versions: list[str], version: str, page: str) -> str:
         here = ' aria-current="true"' if other == version else ""
         items.append(f'<li><a href="{escape(link)}"{here}>{escape(other)}</a></li>')
     return (
-        f'<nav class="book-versions" aria-label="Versions"><details><summary>Version: {escape(version)}</summary>'
+        '<nav class="book-versions" aria-label="Versions"><details>'
+        f"<summary>Version: {escape(version)}</summary>"
         f"<ul>{''.join(items)}</ul></details></nav>"
     )
 

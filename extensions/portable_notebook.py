@@ -55,7 +55,7 @@ def installing_cell(url: str | None, rev: str) -> str:
     else:
         then = (
             "raise ModuleNotFoundError(\n"
-            f'        "This notebook needs the package {PACKAGE}. In a clone of the book\'s repository run: "\n'
+            f'        "This notebook needs the package {PACKAGE}. In a clone of the book, run: "\n'
             "        'pip install -e \".[book]\"'\n"
             "    )"
         )

@@ -127,7 +127,7 @@ def _sha256(path: Path) -> str:
 
 
 def listing(static: Path, own: set[str]) -> dict[str, Any]:
-    """What lies in the folder ``_static`` of a site: the projects with their files, and what none of them owns."""
+    """What lies in the folder ``_static`` of a site: the projects, and the files of none."""
     files = {
         path.relative_to(static).as_posix(): path for path in sorted(static.rglob("*")) if path.is_file()
     }
