@@ -50,7 +50,7 @@ def describe_page(app: Sphinx, pagename: str, template: str, context: dict[str, 
     card = f"_static/cards/{card_name(pagename, questions(app))}.png"
     image = f"{base}/{card}" if base else posixpath.relpath(card, posixpath.dirname(page) or ".")
     title = nodes.Text(app.env.titles[pagename].astext()).astext()
-    what = description(doctree, questions(app).get(pagename, ""))
+    what = description(doctree, questions(app).get(pagename, "")) or f"{title}: {app.config.html_title}"
     properties = {
         "og:type": "website" if pagename == app.config.root_doc else "article",
         "og:site_name": app.config.html_title,

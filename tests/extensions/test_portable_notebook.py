@@ -14,7 +14,7 @@ PROSE = """
 ## A title of its own
 
 The value is {glue:text}`kept:.2f`, see {numref}`fig-one`, {eq}`eq-one`,
-[here](#here) and [there](two.md#chapter-two).
+[here](#here) and [there](two.md).
 Code such as `` {glue:text}`kept` `` stays.
 
 ```{math}
