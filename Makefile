@@ -53,10 +53,11 @@ notebooks: $(VENV)/.ready ## write every chapter as a plain notebook into _build
 test: book ## build, then run every test, one process a core
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-check: $(VENV)/.ready ## lint, format and types
+check: $(VENV)/.ready ## lint, format, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell chapters src extensions deploy tests benchmarks README.md CONTRIBUTING.md
 
 bench: $(VENV)/.ready ## speed and memory, each beside a peer in the same run
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python benchmarks/attention.py

@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from executed import executed_notebook
+from portable_notebook import stand_alone
 from sphinx.application import Sphinx
 
 # sphinx-thebe is always loaded by Jupyter Book 1; its inline script names an outside host and throws.
@@ -53,7 +54,7 @@ def offer_notebook(app: Sphinx, pagename: str, template: str, context: dict[str,
     notebook = executed_notebook(app, pagename)
     if notebook is None:
         return
-    notebook.metadata.kernelspec.pop("fingerprint", None)  # see source_fingerprint.py
+    notebook = stand_alone(app, pagename, doctree, notebook)
     target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, target)

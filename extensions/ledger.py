@@ -139,15 +139,19 @@ class LedgerRole(SphinxRole):
         return [ledger_count(of=self.text)], []
 
 
+def count(env: BuildEnvironment, of: str) -> int:
+    """How many claims have the verdict ``of``, or how many there are if it is "claims"."""
+    verdicts = [decision.entry["verdict"] for decision in _decided(env).values()]
+    return len(verdicts) if of == "claims" else verdicts.count(of)
+
+
 def fill_in(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put the table and the numbers where they belong."""
     decided = _decided(app.env)
     for place in list(doctree.findall(ledger_table)):
         place.replace_self(_table(app.builder, docname, _claims(app.env), decided))
-    for count in list(doctree.findall(ledger_count)):
-        verdicts = [decision.entry["verdict"] for decision in decided.values()]
-        n = len(verdicts) if count["of"] == "claims" else verdicts.count(count["of"])
-        count.replace_self(nodes.Text(str(n)))
+    for where in list(doctree.findall(ledger_count)):
+        where.replace_self(nodes.Text(str(count(app.env, where["of"]))))
 
 
 def _table(
