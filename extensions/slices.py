@@ -77,7 +77,8 @@ def changes(statement: ast.stmt) -> set[str]:
     return found
 
 
-def _parse(source: str) -> list[ast.stmt]:
+def parsed(source: str) -> list[ast.stmt]:
+    """The statements of a cell."""
     try:
         return ast.parse(source).body
     except SyntaxError:  # IPython's own syntax: such a cell defines nothing that another can use in a page
@@ -93,9 +94,9 @@ def _trimmed(statement: ast.Import | ast.ImportFrom, needed: set[str]) -> ast.st
 
 def what_it_needs(cells: Sequence[str], index: int) -> tuple[list[ast.stmt], set[str]]:
     """The statements of the cells before ``index`` that this one needs, in order, and names found nowhere."""
-    needed = reads(_parse(cells[index]))
+    needed = reads(parsed(cells[index]))
     kept: list[ast.stmt] = []
-    for statement in reversed([each for cell in cells[:index] for each in _parse(cell)]):
+    for statement in reversed([each for cell in cells[:index] for each in parsed(cell)]):
         bound = binds(statement) & needed
         if not bound and not changes(statement) & needed:
             continue

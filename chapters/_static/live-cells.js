@@ -34,6 +34,7 @@
   // One Python for the page; a stopped one is replaced by the next run.
   const python = {
     worker: null,
+    busy: false,
     told: null, // who hears what the worker says
     start() {
       return (this.ready ??= (async () => {
@@ -59,9 +60,12 @@
         };
       });
     },
-    async run(job, onText) {
+    async run(job, onText, onDrawn) {
       await this.start();
-      const done = this.hear((message) => message.done, ({ text }) => onText(text));
+      const done = this.hear(
+        (message) => message.done,
+        ({ text, html }) => (html === undefined ? onText(text) : onDrawn(html)),
+      );
       this.worker.postMessage(job);
       return done;
     },
@@ -126,6 +130,7 @@
       class: "live-said", id: `${name}-said`, "aria-live": "polite", "aria-atomic": "true", tabindex: "0",
       role: "region", "aria-label": "What the changed cell prints",
     });
+    const drawn = make("div", { class: "live-drawn" });
     const editor = make("div");
     const area = make("textarea", {
       class: "live-code", id: name, spellcheck: "false", autocomplete: "off", autocapitalize: "off",
@@ -139,22 +144,24 @@
     );
     editor.hidden = true;
     said.hidden = true;
-    place.append(editor, bar, said);
+    place.append(editor, bar, said, drawn);
     starts.push(() => { button.textContent = wordsOf({ packages }); });
 
     let running = false;
     const show = (open) => {
       cell.classList.toggle("live-opened", open);
-      editor.hidden = said.hidden = run.hidden = reset.hidden = !open;
+      editor.hidden = said.hidden = drawn.hidden = run.hidden = reset.hidden = !open;
       button.hidden = open;
     };
     const start = async () => {
       if (running) return;
+      if (python.busy) { status.textContent = "Another cell is running. Stop it first."; return; }
       if (!served) { status.textContent = MUST_BE_SERVED; return; }
-      running = true;
+      running = python.busy = true;
       run.hidden = true;
       stop.hidden = false;
       said.textContent = "";
+      drawn.textContent = "";
       said.classList.remove("live-error");
       place.setAttribute("aria-busy", "true");
       status.textContent = python.worker ? "Running …" : "Loading Python …";
@@ -162,16 +169,17 @@
         await python.start();
         if (!loaded) { loaded = true; starts.forEach((write) => write()); }
         status.textContent = packages.length ? `Loading ${packages.join(" and ")} from ${host}, and running …` : "Running …";
-        const { error, seconds } = await python.run({ before, source: area.value, packages }, (text) => said.append(text));
+        const { error, seconds } = await python.run({ before, source: area.value, packages },
+          (text) => said.append(text), (html) => { drawn.innerHTML = html; });
         said.append(error);
         said.classList.toggle("live-error", error !== "");
         status.textContent = error ? "Stopped by an error, see below." : `Done in ${seconds.toFixed(2)} s.`;
       } catch (error) {
         const stopped = error.message === "stopped";
         if (!stopped) python.stop();
-        status.textContent = stopped ? "Stopped. The next run starts Python anew." : `Python did not load: ${error.message}`;
+        status.textContent = stopped ? "Stopped. The next run starts Python anew." : `It did not load: ${error.message}`;
       }
-      running = false;
+      running = python.busy = false;
       stop.hidden = true;
       run.hidden = button.hidden === false;
       place.removeAttribute("aria-busy");

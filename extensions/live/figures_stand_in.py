@@ -1,4 +1,4 @@
-"""What stands for `scaling_transformers.figures` in a page: the sentences around a cell are written already."""
+"""Stands for `scaling_transformers.figures` in a page, whose sentences around a cell are written already."""
 
 from __future__ import annotations
 

@@ -1,19 +1,42 @@
 // Python in a worker, so that the page answers while it runs, and can end it.
 
-let runner;
+let home, python, run;
 
-async function start({ home, distribution }) {
+// Lays a zip of modules before all others, and forgets what was imported before it.
+async function use(name) {
+  const answer = await fetch(`${home}_static/live/${name}`);
+  if (!answer.ok) throw new Error(`${answer.status} ${answer.url}`);
+  python.FS.writeFile(`/${name}`, new Uint8Array(await answer.arrayBuffer()));
+  python.globals.set("zip_file", `/${name}`);
+  python.runPython(`
+import sys
+sys.path.insert(0, zip_file)
+for module in [each for each in sys.modules if each.split(".")[0] == "scaling_transformers"]:
+    del sys.modules[module]
+`);
+  run = python.pyimport("live_runner").run;
+}
+
+async function start(options) {
+  home = options.home;
   const pyodide = `${home}_static/pyodide/`;
   importScripts(`${pyodide}pyodide.js`);
-  const python = await loadPyodide({
+  python = await loadPyodide({
     indexURL: pyodide,
-    ...(distribution ? { packageBaseUrl: distribution } : {}),
+    env: { HOME: "/home/pyodide", MPLBACKEND: "agg" },
+    ...(options.distribution ? { packageBaseUrl: options.distribution } : {}),
   });
-  const answer = await fetch(`${home}_static/live/package.zip`);
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.url}`);
-  python.FS.writeFile("/package.zip", new Uint8Array(await answer.arrayBuffer()));
-  python.runPython("import sys; sys.path.insert(0, '/package.zip')");
-  runner = { python, run: python.pyimport("live_runner").run };
+  await use("package.zip");
+}
+
+let loaded = "";
+async function load(packages) {
+  if (packages.every((name) => loaded.includes(name))) return;
+  const failed = [];
+  await python.loadPackage(packages, { messageCallback() {}, errorCallback: (words) => failed.push(words) });
+  if (failed.length) throw new Error(failed.join("\n"));
+  if (!loaded) await use("numpy.zip");
+  loaded = packages.join(" ");
 }
 
 self.addEventListener("message", async ({ data }) => {
@@ -22,9 +45,11 @@ self.addEventListener("message", async ({ data }) => {
       await start(data.start);
       postMessage({ ready: true });
     } else {
-      if (data.packages.length) await runner.python.loadPackage(data.packages);
+      if (data.packages.length) await load(data.packages);
       const began = performance.now();
-      const error = runner.run(data.before, data.source, (text) => postMessage({ text }));
+      const error = run(
+        data.before, data.source, (text) => postMessage({ text }), (html) => postMessage({ html }),
+      );
       postMessage({ done: true, error, seconds: (performance.now() - began) / 1000 });
     }
   } catch (error) {

@@ -41,10 +41,13 @@ class Out(io.TextIOBase):
             self.held, self.last = "", time.monotonic()
 
 
-def run(before: str, source: str, tell: Callable[[str], Any]) -> str:
+def run(
+    before: str, source: str, tell: Callable[[str], Any], draw: Callable[[str], Any] | None = None
+) -> str:
     """Run ``source`` in a fresh namespace after ``before``, whose output nobody sees.
 
-    The output goes to ``tell``, the value of a last expression as a notebook shows it.
+    The output goes to ``tell``, and so does the value of a last expression, but for a figure's, whose markup
+    goes to ``draw``.
 
     Returns
     -------
@@ -58,7 +61,9 @@ def run(before: str, source: str, tell: Callable[[str], Any]) -> str:
             _execute(before, names, where="<the cells before>")
         with redirect_stdout(out), redirect_stderr(out):
             value = _execute(source, names, where="<this cell>")
-            if value is not None:
+            if draw is not None and hasattr(value, "_repr_html_"):
+                draw(value._repr_html_())
+            elif value is not None:
                 out.write(f"{value!r}\n")
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: the next run must find Python here
         out.flush()
