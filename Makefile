@@ -12,7 +12,7 @@ SITE := _build/html
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
 
-$(VENV)/.ready: requirements.txt constraints.txt pyproject.toml
+$(VENV)/.ready: requirements.txt constraints.txt pyproject.toml package.json package-lock.json
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "Python is missing. Install Python 3.11, or name one: make PYTHON=/path/to/python3 book"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -22,6 +22,7 @@ $(VENV)/.ready: requirements.txt constraints.txt pyproject.toml
 	  echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	PATH="$(abspath $(BIN)):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 book: $(VENV)/.ready ## make the environment, run the chapters, build the site
@@ -91,4 +92,4 @@ frontiers: $(VENV)/.ready ## train again the models that the chapter on frontier
 	OMP_NUM_THREADS=1 $(BIN)/python -m scaling_transformers.frontiers.fields_runs
 
 clean: ## remove the site, the caches and the environment
-	rm -rf _build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build $(VENV) node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """What `make` promises to someone with a fresh clone. Nothing here installs anything."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
+REQUIREMENTS = ("requirements.txt", "constraints.txt", "pyproject.toml", "package.json", "package-lock.json")
 OLD = 'case "$*" in *--version*) echo Python 3.9.2;; *version_info*) exit 1;; esac'
 WITHOUT_VENV = 'case "$*" in *--version*) echo Python 3.12.1;; *venv*) exit 1;; esac'
 
@@ -20,7 +22,7 @@ def clone(tmp_path):
     """A copy of what the commands read."""
     folder = tmp_path / "a clone"
     shutil.copytree(ROOT / "chapters", folder / "chapters")
-    for name in ("Makefile", "requirements.txt", "constraints.txt", "pyproject.toml"):
+    for name in ("Makefile", *REQUIREMENTS):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -81,19 +83,29 @@ def test_make_notebooks_writes_every_chapter_as_a_notebook(clone):
         assert any(cell.cell_type == "code" for cell in notebook.cells)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "constraints.txt", "pyproject.toml"])
+@pytest.mark.parametrize("name", REQUIREMENTS)
 def test_a_changed_requirement_means_that_the_environment_is_renewed(clone, tmp_path, name):
     ready = tmp_path / "venv" / ".ready"
     ready.parent.mkdir()
     ready.touch()
     assert "pip install" not in make(clone, "-n", "book", f"VENV={ready.parent}")[1]
     os.utime(clone / name, (ready.stat().st_mtime + 10,) * 2)
-    assert "pip install" in make(clone, "-n", "book", f"VENV={ready.parent}")[1]
+    said = make(clone, "-n", "book", f"VENV={ready.parent}")[1]
+    assert said.index("pip install") < said.index("npm ci --ignore-scripts")
 
 
 def test_make_clean_takes_away_what_was_made_and_nothing_else(clone, tmp_path):
     before = sorted(clone.rglob("*"))
-    for made in ("_build/html", ".pytest_cache", ".hypothesis", "venv/bin"):
+    for made in ("_build/html", "node_modules/pyodide", ".pytest_cache", ".hypothesis", "venv/bin"):
         (clone / made).mkdir(parents=True)
     assert make(clone, "clean", "VENV=venv")[0] == 0
     assert sorted(clone.rglob("*")) == before
+
+
+def test_the_lock_of_npm_holds_exact_versions_and_hashes_and_names_no_address():
+    wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    locked = [package for path, package in packages.items() if path]
+    assert all(package["integrity"].startswith("sha512-") for package in locked)
+    assert not any("resolved" in package for package in locked)

@@ -6,8 +6,7 @@ import math
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from scaling_transformers._numpy import HAS_NUMPY, np
 from scaling_transformers.accounting.variation import ConfigArray
 from scaling_transformers.config import TransformerConfig
 
@@ -83,6 +82,8 @@ def require_positive(value: float, *, name: str) -> float:
 
 def require_all_positive(value: Number, *, name: str) -> Any:
     """``value`` as float64, or a `ValueError` unless it is a positive finite number or an array of them."""
+    if not HAS_NUMPY:
+        return float(require_positive(value, name=name))
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or array.size == 0:
         raise ValueError(f"{name} must be a positive finite number or an array of them; got {value!r}")

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from scaling_transformers._numpy import np
 from scaling_transformers.accounting._inputs import require_positive
 from scaling_transformers.accounting.memory import CHECKPOINTING
 from scaling_transformers.accounting.mesh import Mesh, fits, require_mesh

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from scaling_transformers._numpy import np
 from scaling_transformers.accounting._step import Step, make_step
 from scaling_transformers.accounting.mesh import Mesh
 from scaling_transformers.accounting.networks import Cluster

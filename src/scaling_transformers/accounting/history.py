@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers._tables import read_rows
 
 

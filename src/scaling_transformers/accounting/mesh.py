@@ -9,8 +9,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-
+from scaling_transformers._numpy import np
 from scaling_transformers.config import TransformerConfig
 
 AXES = ("data", "shard", "tensor", "pipeline", "expert")

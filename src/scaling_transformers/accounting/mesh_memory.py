@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from scaling_transformers._numpy import np
 from scaling_transformers.accounting._inputs import require_positive
 from scaling_transformers.accounting._step import Step, make_step
 from scaling_transformers.accounting.memory import kept_of_a_layer

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from scaling_transformers._numpy import np
 from scaling_transformers.accounting._inputs import (
     Config,
     Whole,

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from scaling_transformers._numpy import NDArray, np
 from scaling_transformers.accounting._inputs import require_positive
 from scaling_transformers.accounting.mesh import AXES, Mesh, all_meshes, fits
 from scaling_transformers.accounting.networks import Cluster

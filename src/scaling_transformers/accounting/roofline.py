@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
+from scaling_transformers._numpy import ArrayLike, NDArray, np
 from scaling_transformers.accounting._inputs import (
     Config,
     Number,

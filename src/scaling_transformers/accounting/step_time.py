@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
+from scaling_transformers._numpy import np
 from scaling_transformers.accounting._step import Step, make_step
 from scaling_transformers.accounting.communication import (
     CollectiveBytes,

@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
+from scaling_transformers._numpy import ArrayLike, NDArray, np
 from scaling_transformers.config import TransformerConfig
 
 SIZES = (

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from scaling_transformers._counts import require_count as require_count
 from scaling_transformers.attention._inputs import Array, namespace
-
-
-def require_count(*, least: int = 1, **counts: Any) -> None:
-    """Refuse anything but whole numbers of at least ``least``."""
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}")
 
 
 def places(n_q: int, n_k: int, *, like: Array | None = None) -> tuple[Array, Array]:

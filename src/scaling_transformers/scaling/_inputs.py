@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._numpy import HAS_NUMPY, ArrayLike, np
 from scaling_transformers.accounting._inputs import require_all_positive
 
 
 def require_together(**values: ArrayLike) -> tuple[np.ndarray, ...]:
     """Every value as float64, positive and finite, or a `ValueError`; they must broadcast to one shape."""
     arrays = tuple(require_all_positive(value, name=name) for name, value in values.items())
+    if not HAS_NUMPY:
+        return arrays
     try:
         np.broadcast_shapes(*(array.shape for array in arrays))
     except ValueError:

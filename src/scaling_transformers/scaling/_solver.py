@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-import numpy as np
+from scaling_transformers._numpy import np
 
 Array: TypeAlias = np.ndarray
 # slope, weight, bend, each (batch, n) -> sum of slope * gradient, (batch, p), and

@@ -5,11 +5,9 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._counts import require_count
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers.accounting._inputs import require_all_positive, require_positive
-from scaling_transformers.attention.masks import require_count
 from scaling_transformers.scaling._inputs import require_runs
 from scaling_transformers.scaling._solver import Array, Assemble, Model
 from scaling_transformers.scaling.fits import LawFit, best_of, require_bootstrap, summarise

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._counts import require_count
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers.accounting._inputs import require_positive
-from scaling_transformers.attention.masks import require_count
 from scaling_transformers.scaling._inputs import require_runs
 from scaling_transformers.scaling._solver import Array, Assemble, Model, huber, minimise
 from scaling_transformers.scaling.laws import ChinchillaLaw, KaplanLaw

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._counts import require_count
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers.accounting._inputs import require_all_positive
-from scaling_transformers.attention.masks import require_count
 from scaling_transformers.scaling._inputs import plain, require_runs
 from scaling_transformers.scaling._solver import Array
 from scaling_transformers.scaling.fits import t_quantile

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers.accounting._inputs import require_positive
 from scaling_transformers.scaling._inputs import plain, require_runs, require_together
 from scaling_transformers.scaling._solver import held, minimise

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._numpy import HAS_NUMPY, ArrayLike, np
 from scaling_transformers.accounting._inputs import require_all_positive
 from scaling_transformers.scaling._inputs import plain, require_together
 
@@ -28,14 +26,22 @@ class Allocation:
         return self.n_tokens / self.n_params
 
 
+def _all_zero(value: Any) -> bool:
+    """Whether a number is 0, or all of an array's."""
+    if not HAS_NUMPY:
+        return not isinstance(value, bool) and bool(value == 0)
+    array = np.asarray(value)
+    return bool(array.dtype.kind in "iuf" and array.size and (array == 0).all())
+
+
 def check_parameters(law: Any, *, zero: tuple[str, ...] = ()) -> None:
     """Make the fields of ``law`` float64, or raise `ValueError`: positive, finite, or 0 if in ``zero``."""
     for field in fields(law):
-        value = np.asarray(getattr(law, field.name))
-        if field.name in zero and value.dtype.kind in "iuf" and value.size and (value == 0).all():
-            value = value.astype(np.float64)
+        value = getattr(law, field.name)
+        if field.name in zero and _all_zero(value):
+            value = np.asarray(value).astype(np.float64) if HAS_NUMPY else 0.0
         else:
-            value = require_all_positive(getattr(law, field.name), name=field.name)
+            value = require_all_positive(value, name=field.name)
         object.__setattr__(law, field.name, plain(value))
 
 

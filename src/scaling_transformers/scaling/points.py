@@ -7,8 +7,7 @@ from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-
+from scaling_transformers._numpy import np
 from scaling_transformers.scaling._solver import Array
 
 ADDRESS = (

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers.scaling._solver import Array, Model, held, huber, minimise
 from scaling_transformers.scaling.fits import (
     WIDTH,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers.accounting._inputs import require_all_positive, require_positive
 from scaling_transformers.scaling._inputs import plain, require_together
 from scaling_transformers.scaling.laws import ChinchillaLaw, Number

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from scaling_transformers._numpy import ArrayLike, np
 from scaling_transformers.accounting._inputs import require_positive
 from scaling_transformers.scaling._inputs import require_runs
 from scaling_transformers.scaling._solver import Array, Assemble, Model
