@@ -208,7 +208,8 @@ def compare(browser: Browser, ours: dict[str, str], peers: dict[str, str], runs:
         for key, values in found.items()
     }
     print(
-        f"{'page':<22} {'width':>5} {'paint':>8} {'ratio':>6} {'blocked':>8} {'peer':>8} {'shift':>7} {'size':>9}"
+        f"{'page':<22} {'width':>5} {'paint':>8} {'ratio':>6}"
+        f" {'blocked':>8} {'peer':>8} {'shift':>7} {'size':>9}"
     )
     for width, (name, _) in product(WIDTHS, names):
         figures = middle[name, width]

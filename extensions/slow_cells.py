@@ -78,7 +78,7 @@ def table_of(cells: list[Timed], paths: dict[str, str]) -> list[str]:
 
 
 def timing(app: Sphinx, run: Callable[..., Any]) -> Callable[..., Any]:
-    """The function that runs a notebook, made to note how long each cell took; the times do not stay in it."""
+    """The function that runs a notebook, made to note how long each cell took; no times stay in it."""
 
     def run_and_note(notebook: NotebookNode, *args: Any, **options: Any) -> Any:
         result = run(notebook, *args, **{**options, "record_timing": True})
