@@ -1,5 +1,5 @@
-// Formulas are typeset by MathJax when they come near to what the reader sees, a few at a time, so that the page
-// answers meanwhile. `formulas.all()` typesets the rest; a print does so by itself.
+// Formulas are typeset by MathJax a few at a time, so that the page answers meanwhile: first those near to what the
+// reader sees, then the others, when nothing else is to be done. `formulas.all()` waits for all of them.
 (() => {
   const BUDGET = 25; // milliseconds at a time, as far as one formula allows
   const address = document.currentScript.dataset.typesetter;
@@ -40,6 +40,18 @@
       atOnce = Math.max(1, Math.min(32, Math.round(atOnce * BUDGET / took)));
       await new Promise((resolve) => setTimeout(resolve)); // whatever else waits comes first
     }
+    if (waiting.size) whenIdle(typesetNext);
+  }
+
+  // One more, unless the reader has come near to others meanwhile: they go first.
+  function typesetNext() {
+    if (!near.size && waiting.size) near.add(waiting.values().next().value);
+    if (near.size) work();
+  }
+
+  function whenIdle(act) {
+    if (globalThis.requestIdleCallback) requestIdleCallback(act);
+    else setTimeout(act, 200);
   }
 
   function done(formula) {
@@ -56,6 +68,7 @@
     if (near.size) work();
   }, { rootMargin: "100% 0px" });
   for (const formula of waiting) watch.observe(formula);
+  addEventListener("load", () => whenIdle(typesetNext));
 
   // Resolves when every formula of the page is typeset.
   async function all() {
