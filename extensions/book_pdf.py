@@ -307,8 +307,25 @@ def date_of_edition(root: Path) -> datetime:
     return datetime.fromtimestamp(int(stamp), UTC) if stamp else datetime.now(UTC)
 
 
-def finish(made: bytes, target: Path, root: Path) -> int:
-    """Give the PDF its metadata and write it; answers the number of its pages."""
+def headings_of(page: Any) -> list[str]:
+    """The headings of the document in their order."""
+    texts: list[str] = page.evaluate(
+        "[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(heading => heading.textContent)"
+    )
+    return [" ".join(text.split()) for text in texts]
+
+
+def name_outline(entry: Any, names: Iterator[str]) -> None:
+    """Write the headings into the outline: Chromium makes its tree well, but puts every word there twice."""
+    while entry is not None:
+        entry = entry.get_object()
+        entry[NameObject("/Title")] = TextStringObject(next(names))
+        name_outline(entry.get("/First"), names)
+        entry = entry.get("/Next")
+
+
+def finish(made: bytes, target: Path, root: Path, headings: list[str]) -> int:
+    """Give the PDF its outline and metadata and write it; answers the number of its pages."""
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
     writer = PdfWriter(clone_from=io.BytesIO(made))
     date = f"{date_of_edition(root):D:%Y%m%d%H%M%SZ}"
@@ -321,6 +338,7 @@ def finish(made: bytes, target: Path, root: Path) -> int:
         "/ModDate": date,
     }
     catalog = writer.root_object
+    name_outline(catalog["/Outlines"]["/First"], iter(headings))
     catalog[NameObject("/Lang")] = TextStringObject(config["sphinx"]["config"].get("language", "en"))
     catalog[NameObject("/PageMode")] = NameObject("/UseOutlines")
     writer._ID = ArrayObject([ByteStringObject(b"scaling-transfor"), ByteStringObject(b"scaling-transfor")])
@@ -391,9 +409,9 @@ def main() -> None:
         )
         with printable(options.site, _HERE.parent, browser) as page:
             number_contents(page)
-            made = print_pages(page)
+            made, headings = print_pages(page), headings_of(page)
         browser.close()
-    count = finish(made, target, _HERE.parent)
+    count = finish(made, target, _HERE.parent, headings)
     if options.to is None:
         offer(options.site)
     print(f"{target}: {count} pages, {target.stat().st_size / 1e6:.1f} MB")

@@ -63,8 +63,8 @@ def edition(book, browser, book_pdf, tmp_path_factory) -> Edition:
             "[...document.querySelectorAll('nav.contents a')]"
             ".map(link => [link.querySelector('.number').textContent, link.hash.slice(1)])"
         )
-        made = book_pdf.print_pages(page)
-    book_pdf.finish(made, path, book.root)
+        made, headings = book_pdf.print_pages(page), book_pdf.headings_of(page)
+    book_pdf.finish(made, path, book.root, headings)
     reader = PdfReader(path)
     return Edition(path, reader, [page.extract_text() for page in reader.pages], beyond, entries)
 
@@ -81,7 +81,7 @@ def printed_pages(book) -> list[str]:
 
 
 def heading(book, path: str) -> str:
-    title = book.html(path).find("h1")
+    title = book.html(path).select_one("article h1")
     return "".join(part for part in title.strings if part != "#")
 
 
