@@ -60,11 +60,11 @@
         };
       });
     },
-    async run(job, onText, onDrawn) {
+    async run(job, onSaid, onDrawn) {
       await this.start();
       const done = this.hear(
         (message) => message.done,
-        ({ text, html }) => (html === undefined ? onText(text) : onDrawn(html)),
+        ({ text, html }) => (html === undefined ? onSaid(text) : onDrawn(html)),
       );
       this.worker.postMessage(job);
       return done;
