@@ -6,9 +6,9 @@ without NumPy must print what the page shows. Pyodide's core lies beside the pag
 where that is not installed the site is built without such cells.
 
 Built on Pyodide itself, in a worker, with some 300 lines of script of our own. JupyterLite with its Pyodide
-kernel is a second site, with an editor, a file system and notebooks of its own, which a cell amid prose does
-not need. thebe-lite carries JupyterLab's rendering besides, and is loaded through an inline script, which a
-strict policy forbids.
+kernel is a second site of 16 MB beside Pyodide, with an editor, a file system and notebooks, which a cell
+amid prose does not need. thebe-lite must lie at the root of its host, as its own page says, where a book in
+a folder, or in several versions, is not.
 """
 
 from __future__ import annotations

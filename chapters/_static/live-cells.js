@@ -60,11 +60,11 @@
         };
       });
     },
-    async run(job, onText, onDrawn) {
+    async run(job, onSaid, onDrawn) {
       await this.start();
       const done = this.hear(
         (message) => message.done,
-        ({ text, html }) => (html === undefined ? onText(text) : onDrawn(html)),
+        ({ text, html }) => (html === undefined ? onSaid(text) : onDrawn(html)),
       );
       this.worker.postMessage(job);
       return done;
@@ -127,7 +127,7 @@
     const reset = make("button", { type: "button", hidden: "" }, "Reset");
     const bar = make("div", { class: "live-bar" }, button, run, stop, reset, status);
     const said = make("pre", {
-      class: "live-said", id: `${name}-said`, "aria-live": "polite", "aria-atomic": "true", tabindex: "0",
+      class: "live-said", id: `${name}-said`, "aria-live": "polite", tabindex: "0",
       role: "region", "aria-label": "What the changed cell prints",
     });
     const drawn = make("div", { class: "live-drawn" });

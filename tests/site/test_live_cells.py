@@ -20,6 +20,13 @@ BEHIND_THE_CLICK = ("/pyodide/", "/live/", "live-worker.js", "service-worker.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
+# Some stand in solutions, which are folded.
+UNFOLD = """() => {
+  for (const box of document.querySelectorAll("details")) box.open = true;
+  for (const hidden of document.querySelectorAll(".toggle-hidden")) hidden.classList.remove("toggle-hidden");
+}"""
+
+
 def data_of(book, chapter):
     """What the page holds of its live cells, and how much each printed at the build."""
     page = book.html(f"chapters/{chapter}.html")
@@ -91,11 +98,13 @@ def test_a_cell_prints_in_the_page_what_it_printed_at_the_build(chapter, book, r
     assert before == []
     for place in page.locator(".live-start").all():
         expect(place).to_have_text(re.compile(r"^Run this here: loads Python, 1\d\.\d MB, from this site$"))
+    page.evaluate(UNFOLD)
     for index, text in printed.items():
         cell = open_cell(page, index)
         assert cell.locator(".live-said").inner_text().rstrip("\n") == text.rstrip("\n")
         expect(page.locator(".live-start").last).not_to_contain_text("MB")
-    assert all(address.startswith((f"{book.address}/", "data:")) for address in reading.requests)
+    own = (f"{book.address}/", f"blob:{book.address}/", "data:")
+    assert [address for address in reading.requests if not address.startswith(own)] == []
     assert reading.problems == []
 
 
@@ -174,10 +183,8 @@ def test_it_works_under_the_policy_and_the_second_time_with_none_of_its_files_on
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         page = context.new_page()
         broken = []
-        own = re.compile("pyodide|live-|service-worker|eval|WebAssembly")
-        page.on(
-            "console", lambda line: line.type == "error" and own.search(line.text) and broken.append(line)
-        )
+        own = re.compile("pyodide|live-|worker|WebAssembly|string as JavaScript")
+        page.on("console", lambda line: own.search(line.text) and broken.append(line.text))
         url = f"{address}/chapters/sustainability.html"
         page.goto(url)
         button = page.locator(".live-start").first
