@@ -27,8 +27,8 @@ from scaling_transformers.figures.colors import DARK_COLORS, INK
 
 LIGHT_PAGE, DARK_PAGES = "#ffffff", ("#121212", "#14181e")  # sphinx-book-theme 1.3, pydata-sphinx-theme 0.17
 
-# Least distance of two colours in CAM02-UCS, where about 1 can just be told. Blue and green come close for the
-# few who lack the cones for blue: where they stand together, a shape or a label tells them apart as well.
+# Least distance of two colours in CAM02-UCS, where about 1 can just be told. Blue and green come close for
+# those few who lack the cones for blue: where they stand together, a shape or a label tells them apart too.
 APART = {"usual": 20, "protanomaly": 7.5, "deuteranomaly": 15, "tritanomaly": 5}
 # IEC 61966-2-1: linear sRGB to XYZ.
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
