@@ -75,10 +75,7 @@ def package_zip(source: Path) -> bytes:
 def numpy_zip(source: Path) -> bytes:
     """All of the package that needs no more than NumPy and Matplotlib."""
     found = [*modules_with_numpy(source).values()]
-    stand_in = (HERE / "figures_stand_in.py").read_bytes()
-    verdicts = stand_in + b"\nVERDICTS: tuple[str, ...] = ()\n"
-    instead = {f"{PACKAGE}/figures/prose.py": stand_in, f"{PACKAGE}/figures/verdicts.py": verdicts}
-    return _zipped(source, found, instead)
+    return _zipped(source, found, {"myst_nb.py": (HERE / "glue_stand_in.py").read_bytes()})
 
 
 def _zipped(source: Path, modules: list[Path], instead: dict[str, bytes]) -> bytes:
