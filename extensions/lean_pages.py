@@ -28,9 +28,11 @@ from sphinx.application import Sphinx
 
 # Style sheets of others, whose rules are kept only as far as they are used. The book's own are kept whole.
 _OF_OTHERS = re.compile(r"(pydata-sphinx-theme|sphinx-book-theme|sphinx-design\.min|mystnb\.\w+|basic)\.css$")
+# What no_inline_scripts.py has laid can wait too, but for the script with this mark, which settles the theme.
+_SETTLES_THE_THEME = "data-cfasync"
 _SCRIPTS_THAT_CAN_WAIT = (
-    *("doctools", "sphinx_highlight", "clipboard.min", "copybutton", "togglebutton", "design-tabs"),
-    "sphinx-book-theme",
+    *("documentation_options", r"page-scripts/script-\w+", "doctools", "sphinx_highlight"),
+    *("clipboard.min", "copybutton", "togglebutton", "design-tabs", "sphinx-book-theme"),
 )
 _ONLY_TO_SEARCH = ("searchtools", "language_data", "searchindex")
 _LARGEST_SCRIPT = 300_000  # bytes; the larger ones, such as MathJax, style nothing of the theme's
@@ -161,7 +163,11 @@ def lightened(page: str, *, name: str, sheet: str) -> str:
     for script in without:
         head = re.sub(_SCRIPT.format(script), "", head)
     for script in _SCRIPTS_THAT_CAN_WAIT:
-        head = re.sub(rf'<script(?![^>]*\bdefer\b)([^>]*src="[^"]*/{script}\.js)', r"<script defer\1", head)
+        head = re.sub(
+            rf'<script(?![^>]*(?:\bdefer\b|{_SETTLES_THE_THEME}))([^>]*src="[^"]*/{script}\.js)',
+            r"<script defer\1",
+            head,
+        )
     # A deferred script needs no early request that competes with the style sheet.
     head = re.sub(r'<link rel="preload" as="script"[^>]*>\n?', "", head)
     head = re.sub(
