@@ -28,11 +28,12 @@ from sphinx.application import Sphinx
 
 # Style sheets of others, whose rules are kept only as far as they are used. The book's own are kept whole.
 _OF_OTHERS = re.compile(r"(pydata-sphinx-theme|sphinx-book-theme|sphinx-design\.min|mystnb\.\w+|basic)\.css$")
+_ONLY_TO_SEARCH = ("searchtools", "language_data", "searchindex")
 _SCRIPTS_THAT_CAN_WAIT = (
     *("doctools", "sphinx_highlight", "clipboard.min", "copybutton", "togglebutton", "design-tabs"),
     "sphinx-book-theme",
+    *_ONLY_TO_SEARCH,  # they stand on doctools
 )
-_ONLY_TO_SEARCH = ("searchtools", "language_data", "searchindex")
 _LARGEST_SCRIPT = 300_000  # bytes; the larger ones, such as MathJax, style nothing of the theme's
 _ICONS = "vendor/fontawesome/webfonts"
 
@@ -161,7 +162,9 @@ def lightened(page: str, *, name: str, sheet: str) -> str:
     for script in without:
         head = re.sub(_SCRIPT.format(script), "", head)
     for script in _SCRIPTS_THAT_CAN_WAIT:
-        head = re.sub(rf'<script(?![^>]*\bdefer\b)([^>]*src="[^"]*/{script}\.js)', r"<script defer\1", head)
+        head = re.sub(
+            rf'<script(?![^>]*\bdefer\b)([^>]*src="(?:[^"]*/)?{script}\.js)', r"<script defer\1", head
+        )
     # A deferred script needs no early request that competes with the style sheet.
     head = re.sub(r'<link rel="preload" as="script"[^>]*>\n?', "", head)
     head = re.sub(
