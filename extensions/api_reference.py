@@ -204,7 +204,9 @@ def as_rst(text: str, *, inside: str) -> str:
 
 
 def described_as_rst(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Turn the backticks of every docstring that autodoc reads."""
+    """Turn the backticks of every docstring that autodoc reads; Python's own words on a field say nothing."""
+    if re.fullmatch(r"Alias for field number \d+\s*", "\n".join(lines)):
+        lines.clear()
     lines[:] = as_rst("\n".join(lines), inside=getattr(value, "__module__", None) or name).split("\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from html import escape
 from importlib.resources import as_file, files
@@ -45,6 +46,14 @@ def drop_repeated_ids(app: Sphinx, doctree: nodes.document, docname: str) -> Non
     """Take away the one id that sphinx-exercise gives to every exercise, and the one of every solution."""
     for section in doctree.findall(nodes.section):
         section["ids"] = [id for id in section["ids"] if id not in ("exercise-content", "solution-content")]
+
+
+def part_words_from_link(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Put the space before the link in the title of a solution, where sphinx-exercise underlines it."""
+    if "body" in context:
+        context["body"] = re.sub(r"(>Solution to)(<a [^>]*>) ", r"\1 \2", context["body"])
 
 
 def offer_notebook(app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -96,6 +105,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", drop_repeated_ids)
     # After sphinx-thebe has added its own.
     app.connect("html-page-context", drop_unwanted_scripts, priority=900)
+    app.connect("html-page-context", part_words_from_link)
     app.connect("html-page-context", offer_notebook, priority=400)  # before the theme makes its download menu
     app.connect("build-finished", lead_to_first_page)
     app.connect("build-finished", lay_static_files)

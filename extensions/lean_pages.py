@@ -28,13 +28,14 @@ from sphinx.application import Sphinx
 
 # Style sheets of others, whose rules are kept only as far as they are used. The book's own are kept whole.
 _OF_OTHERS = re.compile(r"(pydata-sphinx-theme|sphinx-book-theme|sphinx-design\.min|mystnb\.\w+|basic)\.css$")
+_ONLY_TO_SEARCH = ("searchtools", "language_data", "searchindex")
 # What no_inline_scripts.py has laid can wait too, but for the script with this mark, which settles the theme.
 _SETTLES_THE_THEME = "data-cfasync"
 _SCRIPTS_THAT_CAN_WAIT = (
     *("documentation_options", r"page-scripts/script-\w+", "doctools", "sphinx_highlight"),
     *("clipboard.min", "copybutton", "togglebutton", "design-tabs", "sphinx-book-theme"),
+    *_ONLY_TO_SEARCH,  # they stand on doctools
 )
-_ONLY_TO_SEARCH = ("searchtools", "language_data", "searchindex")
 _LARGEST_SCRIPT = 300_000  # bytes; the larger ones, such as MathJax, style nothing of the theme's
 _ICONS = "vendor/fontawesome/webfonts"
 
@@ -164,7 +165,7 @@ def lightened(page: str, *, name: str, sheet: str) -> str:
         head = re.sub(_SCRIPT.format(script), "", head)
     for script in _SCRIPTS_THAT_CAN_WAIT:
         head = re.sub(
-            rf'<script(?![^>]*(?:\bdefer\b|{_SETTLES_THE_THEME}))([^>]*src="[^"]*/{script}\.js)',
+            rf'<script(?![^>]*(?:\bdefer\b|{_SETTLES_THE_THEME}))([^>]*src="(?:[^"]*/)?{script}\.js)',
             r"<script defer\1",
             head,
         )

@@ -232,7 +232,7 @@ def note_in_words(n_live: int, n_all: int, download: str, needs: list[str]) -> s
     more = " and ".join([", ".join(needs[:-1]), needs[-1]] if needs[1:] else needs)
     if not n_live:
         which = f", which needs {more}" if more else ""
-        return f'<p class="live-note">To run the code of this chapter{which}, {link}.</p>'
+        return f'<p class="live-note">To run the code of this page{which}, {link}.</p>'
     what, them = ("One cell", "it") if n_live == 1 else (f"{n_live} cells", "them")
     which = f", which need {more}" if more else ""
     rest = "" if n_live == n_all else f" To run the others{which}, {link}."

@@ -111,7 +111,7 @@ PROJECTS = (
     Project("MyST-NB", "myst-nb.readthedocs.io", "BSD-3-Clause", ("mystnb.*.css",), package="myst-nb"),
     Project(
         *("Pyodide", "pyodide.org", "MPL-2.0", ("pyodide/*",)),
-        stated=("pyodide/pyodide-lock.json", r'"version": ?"([\d.]+)"'),
+        stated=("pyodide/LICENSE", r"Pyodide ([\d.]+),"),
     ),
 )
 

@@ -133,7 +133,7 @@ def test_the_note_counts_the_cells_and_names_what_the_others_need():
     )
     assert note(1, 1).endswith("below it.")
     assert note(0, 3) == (
-        "To run the code of this chapter, which needs NumPy, Matplotlib and PyTorch, download the notebook."
+        "To run the code of this page, which needs NumPy, Matplotlib and PyTorch, download the notebook."
     )
 
 
