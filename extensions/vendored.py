@@ -36,8 +36,10 @@ KINDS = {
 }
 """What a browser would run, lay out or set letters with."""
 
-MADE_HERE = ("documentation_options.js", "pygments.css")
-"""Written by the build from the book's own settings, below ``_static``."""
+MADE_HERE = ("documentation_options.js", "pygments.css", "live/package.zip")
+"""Written by the build from the book's own settings and source, below ``_static``."""
+
+_NAMED_BY_CONTENT = re.compile(r"-([0-9a-f]{12})\.(?:js|css)$")  # so is what the book's extensions lay
 
 BEGIN, END = "<!-- vendored: begin -->", "<!-- vendored: end -->"
 
@@ -146,8 +148,17 @@ def listing(static: Path, own: set[str]) -> dict[str, Any]:
             "files": hashes,
         }
         projects.append(found)
-    unknown = {name: digest for name, digest in left.items() if digest not in own and name not in MADE_HERE}
+    unknown = {
+        name: digest
+        for name, digest in left.items()
+        if digest not in own and name not in MADE_HERE and not _named_by(digest, name)
+    }
     return {"projects": projects, "unknown": unknown}
+
+
+def _named_by(digest: str, name: str) -> bool:
+    found = _NAMED_BY_CONTENT.search(name)
+    return found is not None and digest.startswith(found[1])
 
 
 def _version(project: Project, static: Path) -> str:

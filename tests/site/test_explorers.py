@@ -146,7 +146,7 @@ def alive(page, place=0):
 
 
 def values_of(explorer):
-    return explorer.locator(".explorer-value").all_inner_texts()
+    return explorer.locator(".explorer-value").all_text_contents()
 
 
 def query_of(page):
@@ -330,6 +330,11 @@ def frame_at(explorer, positions):
     return explorer.frames[index]
 
 
+def drawn(frame):
+    """What the picture shows of a frame: all but the sentence below it."""
+    return {name: value for name, value in frame.items() if name != "summary"}
+
+
 def initial_positions(explorer):
     return [explorer.state[control["name"]] for control in explorer.controls]
 
@@ -353,6 +358,7 @@ def test_an_explorer_moves_by_keyboard_alone(book, read, chapter, place, made_fo
     for number, control in enumerate(made_for.controls):
         slider = explorer.get_by_role("slider", name=control["label"], exact=True)
         before = explorer.locator(".explorer-picture").inner_html()
+        was = drawn(frame_at(made_for, positions))
         last = len(control["texts"]) - 1
         step = -1 if positions[number] == last else 1
         slider.focus()
@@ -361,7 +367,8 @@ def test_an_explorer_moves_by_keyboard_alone(book, read, chapter, place, made_fo
         now = control["texts"][positions[number]]
         expect(explorer.locator(".explorer-value").nth(number)).to_have_text(now)
         expect(slider).to_have_attribute("aria-valuetext", now)
-        assert explorer.locator(".explorer-picture").inner_html() != before
+        if drawn(frame_at(made_for, positions)) != was:
+            assert explorer.locator(".explorer-picture").inner_html() != before
     assert len(made_for.frames) == math.prod(len(control["texts"]) for control in made_for.controls)
     expect(explorer.locator(".explorer-summary")).to_have_text(frame_at(made_for, positions)["summary"])
 

@@ -37,7 +37,7 @@ def data_of(book, chapter):
     cells = json.loads(found.string)["cells"]
     printed = {}
     for index in cells:
-        outputs = notebook["cells"][int(index)]["outputs"]
+        outputs = notebook["cells"][int(index) + 1]["outputs"]  # before the chapter's own cells one installs
         texts = (each.get("text") or each.get("data", {}).get("text/plain", "") for each in outputs)
         printed[index] = "".join("".join(text) for text in texts)
     return cells, printed
