@@ -36,8 +36,9 @@ def data_of(book, chapter):
     notebook = json.loads((book.folder / f"_sources/chapters/{chapter}.ipynb").read_text("utf-8"))
     cells = json.loads(found.string)["cells"]
     printed = {}
-    for index in cells:
-        outputs = notebook["cells"][int(index) + 1]["outputs"]  # before the chapter's own cells one installs
+    outputs_of = {"".join(cell["source"]): cell.get("outputs") for cell in notebook["cells"]}
+    for index, cell in cells.items():
+        outputs = outputs_of[cell["source"]]
         texts = (each.get("text") or each.get("data", {}).get("text/plain", "") for each in outputs)
         printed[index] = "".join("".join(text) for text in texts)
     return cells, printed
