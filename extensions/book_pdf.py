@@ -167,6 +167,12 @@ def split_lines(block: Tag) -> None:
 # The document.
 
 
+def name_of_authors(config: dict[str, Any]) -> str:
+    """As at the start of a line: on the pages it stands in a sentence."""
+    name: str = config["author"]
+    return name[:1].upper() + name[1:]
+
+
 def document(site: Path, root: Path) -> str:
     """The whole book as one page of HTML, its contents still without page numbers."""
     config = yaml.safe_load((root / "_config.yml").read_text("utf-8"))
@@ -188,7 +194,7 @@ def document(site: Path, root: Path) -> str:
             if link["href"][1:] not in known:
                 raise ValueError(f"link must lead to an element of the book; got {link['href']!r}: {link}")
 
-    title, author = escape(config["title"]), escape(config["author"])
+    title, author = escape(config["title"]), escape(name_of_authors(config))
     running = "".join(
         f'@page {anchor(page)} {{ @top-left {{ content: "{heading_text(article.h1)}"; }} }}\n'
         f"#{anchor(page)} {{ page: {anchor(page)}; }}\n"
@@ -331,7 +337,7 @@ def finish(made: bytes, target: Path, root: Path, headings: list[str]) -> int:
     date = f"{date_of_edition(root):D:%Y%m%d%H%M%SZ}"
     writer.metadata = {
         "/Title": config["title"],
-        "/Author": config["author"],
+        "/Author": name_of_authors(config),
         "/Subject": "A book in which every claim runs",
         "/Creator": "Chromium",
         "/CreationDate": date,

@@ -122,7 +122,8 @@ def test_the_citation_file_says_what_the_format_asks_for_and_what_the_book_is():
     assert said["cff-version"] == "1.2.0"
     assert said["type"] in ("software", "dataset")
     assert said["title"] == config["title"]
-    assert said["authors"] == [{"name": config["author"]}]
+    name = config["author"]  # stands in a sentence on the pages, and at the start of a line here
+    assert said["authors"] == [{"name": name[0].upper() + name[1:]}]
     assert (said["version"], said["license"]) == (project["version"], project["license"])
     assert all(isinstance(word, str) for word in said["keywords"])
 

@@ -144,7 +144,8 @@ def test_nothing_reaches_beyond_the_paper_or_is_cut_off(edition):
 def test_the_pdf_says_what_it_is_and_in_which_language(edition, book):
     config = yaml.safe_load((book.root / "_config.yml").read_text("utf-8"))
     about, catalog = edition.reader.metadata, edition.reader.root_object
-    assert (about.title, about.author) == (config["title"], config["author"])
+    assert (about.title, about.author.lower()) == (config["title"], config["author"].lower())
+    assert about.author[0].isupper()
     assert catalog["/Lang"] == "en"
     assert catalog["/MarkInfo"]["/Marked"]  # it has the structure that a screen reader needs
 
