@@ -60,8 +60,6 @@ def words_of(pages: Iterable[str], scripts: Iterable[str]) -> set[str]:
     for page in pages:
         for names in re.findall(r'\bclass="([^"]*)"', page):
             used.update(names.split())
-        for script in re.findall(r"<script>(.+?)</script>", page, re.DOTALL):
-            used.update(re.findall(r"[\w-]+", script))
     for script in scripts:
         used.update(re.findall(r"[\w-]+", script))
     return used
@@ -160,7 +158,6 @@ def lightened(page: str, *, name: str, sheet: str) -> str:
         without.append("design-tabs")
     if 'class="math' not in body:
         without.append("tex-chtml")
-        head = re.sub(r"[ \t]*<script>window\.MathJax = [^<]*</script>\n?", "", head)
     for script in without:
         head = re.sub(_SCRIPT.format(script), "", head)
     for script in _SCRIPTS_THAT_CAN_WAIT:

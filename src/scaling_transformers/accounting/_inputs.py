@@ -41,13 +41,6 @@ def require_count(value: Whole, *, name: str, config: Config | None = None) -> W
     return int(value)
 
 
-def require_width(value: int, *, name: str) -> int:
-    """``value`` as an int, or a `ValueError` unless it is a whole number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise ValueError(f"{name} must be a whole number of at least 0; got {value!r}")
-    return int(value)
-
-
 def require_length(seq_len: Whole, config: Config) -> Whole:
     """``seq_len`` as from `require_count`, or a `ValueError` unless a text of that length fits the model."""
     length = require_count(seq_len, name="seq_len", config=config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from scaling_transformers._counts import require_count as require_whole
 from scaling_transformers.accounting._inputs import (
     Config,
     Number,
@@ -16,7 +17,6 @@ from scaling_transformers.accounting._inputs import (
     require_count,
     require_length,
     require_positive,
-    require_width,
     result,
     result_shape,
 )
@@ -231,5 +231,6 @@ def latent_cache_bytes(
     """
     n_layer, d_latent = require_count(n_layer, name="n_layer"), require_count(d_latent, name="d_latent")
     batch, seq_len = require_count(batch, name="batch"), require_count(seq_len, name="seq_len")
-    n_element = n_layer * batch * seq_len * (d_latent + require_width(d_rotary, name="d_rotary"))
+    require_whole(least=0, d_rotary=d_rotary)
+    n_element = n_layer * batch * seq_len * (d_latent + int(d_rotary))
     return int(ceil(n_element * require_positive(bytes_per_element, name="bytes_per_element")))

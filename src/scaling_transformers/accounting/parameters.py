@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaling_transformers._counts import require_count as require_whole
 from scaling_transformers._numpy import np
 from scaling_transformers.accounting._inputs import (
     Config,
     Whole,
     require_config,
     require_count,
-    require_width,
     result,
 )
 from scaling_transformers.accounting.variation import ConfigArray
@@ -126,7 +126,8 @@ def latent_attention_parameters(
     n_layer, d_model, n_head, d_head, d_latent = (
         require_count(size, name=name) for name, size in sizes.items()
     )
-    d_rotary = require_width(d_rotary, name="d_rotary")
+    require_whole(least=0, d_rotary=d_rotary)
+    d_rotary = int(d_rotary)
     d_heads = n_head * d_head
     layer = 2 * d_model * d_heads + d_latent * (d_model + 2 * d_heads) + d_rotary * d_model * (n_head + 1)
     return int(n_layer * layer)

@@ -9,5 +9,5 @@ def three_digits(value: float) -> float:
 
 
 def written(value: float) -> str:
-    """A number of three digits that count, with no exponent."""
-    return f"{three_digits(value):,g}"
+    """A number of three digits that count, with no power of ten."""
+    return f"{three_digits(value):,.10g}"

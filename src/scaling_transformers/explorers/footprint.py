@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from scaling_transformers.config import TransformerConfig
+from scaling_transformers.explorers._numbers import written
 from scaling_transformers.explorers.base import Control, Explorer
 from scaling_transformers.footprint import (
     Footprint,
@@ -69,11 +70,6 @@ def verdict(n_household: float) -> str:
     return "no, millions"
 
 
-def _plain(value: float) -> str:
-    """Three digits that count, and no power of ten."""
-    return f"{float(f'{value:.3g}'):,.10g}"
-
-
 def _life(run: str, place: str, utilisation: float, pue: float, queries: float) -> dict[str, Any]:
     """Energy, carbon and households of a run's training, its use, and both."""
     _, flops, chip = RUNS[run]
@@ -94,7 +90,7 @@ def _life(run: str, place: str, utilisation: float, pue: float, queries: float) 
         parts += [use, training + use]
     living = [[households(part.energy_kwh, region=region) for part in parts] for region in ("US", "EU")]
     tonnes = [part.total_co2e_kg / 1000 for part in parts]
-    total = f"{_plain(parts[-1].energy_kwh / 1000)} MWh and {_plain(tonnes[-1])} t of CO2e"
+    total = f"{written(parts[-1].energy_kwh / 1000)} MWh and {written(tonnes[-1])} t of CO2e"
     return {
         "households": living[0],
         "megawatthours": [part.energy_kwh / 1000 for part in parts],
@@ -102,8 +98,8 @@ def _life(run: str, place: str, utilisation: float, pue: float, queries: float) 
         "summary": (
             f"{run} on {chip} in {place}, utilisation {utilisation:.0%}, PUE {pue:g}, "
             f"queries: {queries:,.0f}. "
-            f"{total}: as much electricity as {_plain(living[0][-1])} US households use in a year, "
-            f"or {_plain(living[1][-1])} in the EU. Several households? In the US, "
+            f"{total}: as much electricity as {written(living[0][-1])} US households use in a year, "
+            f"or {written(living[1][-1])} in the EU. Several households? In the US, "
             f"for {'the whole life' if queries else 'training alone'}: {verdict(living[0][-1])}."
         ),
     }
