@@ -1,17 +1,7 @@
 """Figures have words and tables have heads, or the build says which have not."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
+import access
 import pytest
-
-spec = importlib.util.spec_from_file_location(
-    "access", Path(__file__).parents[2] / "extensions" / "access.py"
-)
-access = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = access
-spec.loader.exec_module(access)
 
 SAID = "The loss falls by a tenth whenever the model grows tenfold, from 2.1 to 1.5."
 CAPTION = (

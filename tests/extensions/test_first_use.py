@@ -1,18 +1,9 @@
 """Which words of a chapter lead to the glossary."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
+import first_use as extension
 import pytest
 from docutils import nodes, utils
 from sphinx.addnodes import pending_xref
-
-EXTENSION = Path(__file__).parents[2] / "extensions" / "first_use.py"
-spec = importlib.util.spec_from_file_location("first_use", EXTENSION)
-extension = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = extension  # where a dataclass looks its module up
-spec.loader.exec_module(extension)
 
 GLOSSARY = """\
 # Glossary

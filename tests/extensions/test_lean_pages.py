@@ -1,17 +1,7 @@
 """Style rules are kept where a page can use them, and nowhere else."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
+import lean_pages as lean
 import pytest
-
-spec = importlib.util.spec_from_file_location(
-    "lean_pages", Path(__file__).parents[2] / "extensions" / "lean_pages.py"
-)
-lean = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = lean
-spec.loader.exec_module(lean)
 
 
 @pytest.mark.parametrize(

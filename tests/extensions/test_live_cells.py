@@ -7,12 +7,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import live_cells as extension
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "extensions"))
-import live_cells as extension
 
 ROOT = Path(__file__).parents[2]
 

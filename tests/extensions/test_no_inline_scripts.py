@@ -1,26 +1,16 @@
 """What the extension that moves scripts promises: they run where they ran, and the page holds none."""
 
-import importlib.util
 import re
 from pathlib import Path
 
+import no_inline_scripts as extension
 import pytest
 
 EXTENSIONS = Path(__file__).parents[2] / "extensions"
 
 
-@pytest.fixture(scope="module")
-def extension():
-    spec = importlib.util.spec_from_file_location("no_inline_scripts", EXTENSIONS / "no_inline_scripts.py")
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXTENSIONS)
-        spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def moved(extension):
+def moved():
     """The page without its scripts, and what its files hold, in order."""
 
     def moved(html):

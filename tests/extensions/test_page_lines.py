@@ -1,20 +1,13 @@
 """What the pages say of themselves: how long they take, what they are about, and what is on their cards."""
 
-import importlib
-import sys
 from pathlib import Path
 
-import pytest
+import cards
+import page_head
+import reading_time
 from docutils import nodes
 
-EXTENSIONS = Path(__file__).parents[2] / "extensions"
-
-
-@pytest.fixture(scope="module")
-def extension():
-    sys.path.insert(0, str(EXTENSIONS))
-    yield importlib.import_module
-    sys.path.remove(str(EXTENSIONS))
+ROOT = Path(__file__).parents[2]
 
 
 def words(n, **attributes):
@@ -34,51 +27,48 @@ def cell(n_line, *classes):
     return nodes.container("", nodes.container("", code, classes=["cell_input"]), classes=["cell", *classes])
 
 
-def test_prose_code_and_figures_take_their_time(extension):
-    minutes = extension("reading_time").minutes_to_read
+def test_prose_code_and_figures_take_their_time():
+    minutes = reading_time.minutes_to_read
     assert minutes(page(words(690))) == 3
     assert minutes(page(words(690), cell(40))) == 5
     assert minutes(page(words(690), nodes.figure(), nodes.figure(), nodes.figure())) == 4
     assert minutes(page(words(1))) == 1
 
 
-def test_what_is_folded_away_or_printed_by_a_cell_takes_none(extension):
-    minutes = extension("reading_time").minutes_to_read
+def test_what_is_folded_away_or_printed_by_a_cell_takes_none():
+    minutes = reading_time.minutes_to_read
     printed = nodes.container("", words(2300), classes=["cell_output"])
     solution = nodes.admonition("", words(2300), classes=["solution", "dropdown"])
     assert minutes(page(words(690), cell(400, "tag_hide-input"), printed, solution)) == 3
 
 
-def test_the_line_speaks_of_one_and_of_many(extension):
-    said = extension("reading_time").said
+def test_the_line_speaks_of_one_and_of_many():
+    said = reading_time.said
     assert said(1, None) == "1 minute to read"
     assert said(12, 0.2) == "12 minutes to read, 1 second to run"
     assert said(2, 47.1) == "2 minutes to read, 48 seconds to run"
 
 
-def test_a_description_is_the_question_and_the_first_sentences_cut_where_a_word_ends(extension):
-    head = extension("page_head")
+def test_a_description_is_the_question_and_the_first_sentences_cut_where_a_word_ends():
     long = page(nodes.admonition("", words(3)), words(100))
-    described = head.description(long, "What is it?")
+    described = page_head.description(long, "What is it?")
     assert described.startswith("What is it? word word")
     assert described.endswith("word …")
-    assert len(described) <= head.LONGEST
-    assert head.description(page(words(2))) == "word word"
-    assert head.description(page()) == ""
+    assert len(described) <= page_head.LONGEST
+    assert page_head.description(page(words(2))) == "word word"
+    assert page_head.description(page()) == ""
 
 
-def test_a_card_is_small_has_its_size_and_is_the_same_each_time(extension):
-    cards, head = extension("cards"), extension("page_head")
+def test_a_card_is_small_has_its_size_and_is_the_same_each_time():
     first = cards.draw("What does it cost?", "A book", cards.CURVES["complexity"])
     again = cards.draw("What does it cost?", "A book", cards.CURVES["complexity"])
-    assert first.size == head.SIZE
+    assert first.size == page_head.SIZE
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != cards.draw("What is next?", "A book", cards.CURVES["complexity"]).tobytes()
 
 
-def test_every_chapter_with_a_question_has_a_curve_of_its_own(extension):
-    cards = extension("cards")
-    table = EXTENSIONS.parent / "src/scaling_transformers/data/chapters.csv"
+def test_every_chapter_with_a_question_has_a_curve_of_its_own():
+    table = ROOT / "src/scaling_transformers/data/chapters.csv"
     chapters = [line.split(",")[0] for line in table.read_text("utf-8").splitlines()[1:]]
     assert set(cards.CURVES) == {"book", *chapters}
     assert len(set(cards.CURVES.values())) == len(cards.CURVES)

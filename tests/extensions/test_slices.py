@@ -1,12 +1,8 @@
 """What a cell needs of the cells before it is found in the code."""
 
 import ast
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "extensions"))
 from slices import changes, code, imports, reads, what_it_needs
 
 

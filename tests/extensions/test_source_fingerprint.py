@@ -1,14 +1,7 @@
 """When a chapter counts as changed."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-EXTENSION = Path(__file__).parents[2] / "extensions" / "source_fingerprint.py"
-spec = importlib.util.spec_from_file_location("source_fingerprint", EXTENSION)
-extension = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(extension)
+import source_fingerprint as extension
 
 P = extension.PACKAGE
 

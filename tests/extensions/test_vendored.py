@@ -1,22 +1,12 @@
 """The list of what comes from elsewhere: on folders made up for it."""
 
 import hashlib
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+import vendored
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def vendored():
-    spec = importlib.util.spec_from_file_location("vendored", ROOT / "extensions/vendored.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -29,7 +19,7 @@ def static(tmp_path):
     return tmp_path
 
 
-def test_a_project_is_listed_with_version_licence_and_the_hash_of_each_file(vendored, static):
+def test_a_project_is_listed_with_version_licence_and_the_hash_of_each_file(static):
     own = {hashlib.sha256(b"p {}").hexdigest()}
     found = vendored.listing(static, own)
     (project,) = found["projects"]
@@ -38,12 +28,12 @@ def test_a_project_is_listed_with_version_licence_and_the_hash_of_each_file(vend
     assert found["unknown"] == {}
 
 
-def test_a_script_that_nobody_owns_is_unknown_whatever_its_folder(vendored, static):
+def test_a_script_that_nobody_owns_is_unknown_whatever_its_folder(static):
     own = {hashlib.sha256(b"p {}").hexdigest()}
     (static / "scripts").mkdir()
     (static / "scripts/stranger.js").write_text("alert(1)")
     assert set(vendored.listing(static, own)["unknown"]) == {"scripts/stranger.js"}
 
 
-def test_a_file_of_the_book_that_was_changed_on_the_way_is_unknown(vendored, static):
+def test_a_file_of_the_book_that_was_changed_on_the_way_is_unknown(static):
     assert set(vendored.listing(static, set())["unknown"]) == {"book.css"}

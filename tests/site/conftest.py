@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import threading
@@ -114,23 +113,6 @@ def book() -> Iterator[Book]:
         pytest.fail("The book is not built: run `make book` first.")
     with serving(book.folder) as book.address:
         yield book
-
-
-@pytest.fixture(scope="session")
-def module_of() -> Callable[[Path], Any]:
-    """A module from its file, as Sphinx finds an extension and what that imports."""
-
-    def module_of(file: Path) -> Any:
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.syspath_prepend(file.parent)
-            spec.loader.exec_module(module)
-        return module
-
-    return module_of
 
 
 @pytest.fixture(scope="session")

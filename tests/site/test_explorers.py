@@ -6,6 +6,7 @@ import shutil
 from decimal import ROUND_HALF_UP, Decimal
 from urllib.parse import parse_qsl, urlsplit
 
+import explorer_files as files
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
@@ -100,19 +101,13 @@ def made():
     return attention_explorer()
 
 
-@pytest.fixture(scope="module")
-def files(book, module_of):
-    """The extension that lays the files of figures."""
-    return module_of(book.root / "extensions" / "explorer_files.py")
-
-
 @pytest.fixture
-def lay(files, tmp_path):
+def lay(tmp_path):
     return lambda stem, text: f"files/{files.lay_file(tmp_path, 'files', stem, text)}"
 
 
 @pytest.fixture
-def page_of(serve, read, book, files, lay, tmp_path):
+def page_of(serve, read, book, lay, tmp_path):
     """Open a small page with the book's host script and figures: explorers, or the script of one."""
 
     def page_of(*figures, lost="", query="", **options):
@@ -450,18 +445,18 @@ def test_a_broken_explorer_leaves_the_next_one_alone(page_of, made):
     alive(page, 1)
 
 
-def test_a_figure_whose_state_is_lost_fails_the_build(files, made, lay):
+def test_a_figure_whose_state_is_lost_fails_the_build(made, lay):
     with pytest.raises(KeyError, match=made.model_id):
         files.with_files(made.still(), {}, lay)
 
 
-def test_a_script_that_needs_another_is_refused(files, made, lay):
+def test_a_script_that_needs_another_is_refused(made, lay):
     states = {made.model_id: made.get_state() | {"_esm": "import a from 'a';\nexport default a;\n"}}
     with pytest.raises(ValueError, match="import nothing"):
         files.with_files(made.still(), states, lay)
 
 
-def test_equal_figures_share_their_files(files, lay, tmp_path):
+def test_equal_figures_share_their_files(lay, tmp_path):
     one, other = attention_explorer(), attention_explorer()
     states = {figure.model_id: figure.get_state() for figure in (one, other)}
     body = files.with_files(one.still() + other.still(), states, lay)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import book_pdf
 import pytest
 import yaml
 from pypdf import PdfReader
@@ -32,16 +31,6 @@ BEYOND = """([within, width]) => [...document.querySelectorAll(within + " *")].f
 })"""
 
 
-@pytest.fixture(scope="session")
-def book_pdf():
-    """The script, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("book_pdf", ROOT / "extensions" / "book_pdf.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["book_pdf"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @dataclass
 class Edition:
     """The PDF, the text of every page, the lines of its contents, and what reached beyond the paper."""
@@ -54,7 +43,7 @@ class Edition:
 
 
 @pytest.fixture(scope="session")
-def edition(book, browser, book_pdf, tmp_path_factory) -> Edition:
+def edition(book, browser, tmp_path_factory) -> Edition:
     path = tmp_path_factory.mktemp("pdf") / book_pdf.NAME
     with book_pdf.printable(book.folder, book.root, browser) as page:
         beyond = page.evaluate(BEYOND, ["body", page.viewport_size["width"]])
@@ -173,7 +162,7 @@ def small_site(tmp_path):
     return tmp_path
 
 
-def test_a_site_names_its_pdf_where_it_has_one_and_only_there(small_site, book_pdf):
+def test_a_site_names_its_pdf_where_it_has_one_and_only_there(small_site):
     from bs4 import BeautifulSoup
     from pypdf import PdfWriter
 
@@ -198,7 +187,7 @@ def test_a_site_names_its_pdf_where_it_has_one_and_only_there(small_site, book_p
     assert (small_site / "chapters/index.html").read_text() == before
 
 
-def test_the_lines_of_a_block_of_code_stay_what_they_were(book_pdf):
+def test_the_lines_of_a_block_of_code_stay_what_they_were():
     from bs4 import BeautifulSoup
 
     source = '<pre><span></span><b>def</b> f():\n\n    <i>"""Two\n    lines."""</i>\n    return 1\n</pre>'

@@ -1,24 +1,14 @@
 """Several versions of the book side by side: two small sites, laid out as the workflow lays them."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
+import versions
 
 ROOT = Path(__file__).parents[2]
 PLACE = "<!-- versions: begin --><!-- versions: end -->"
 CONTENT_POLICY = '<meta http-equiv="Content-Security-Policy" content="default-src \'self\'; img-src data:">'
-
-
-@pytest.fixture(scope="module")
-def versions():
-    spec = importlib.util.spec_from_file_location("versions", ROOT / "deploy/versions.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def built(folder, pages, says):
@@ -38,7 +28,7 @@ def built(folder, pages, says):
 
 
 @pytest.fixture
-def site(versions, tmp_path):
+def site(tmp_path):
     old = built(tmp_path / "old", ["chapters/index.html", "chapters/gone.html"], "the old")
     new = built(tmp_path / "new", ["chapters/index.html", "chapters/more.html"], "the new")
     versions.assemble(old, tmp_path / "site", "v1.0")
@@ -87,7 +77,7 @@ def test_the_address_of_all_versions_leads_to_the_newest_that_has_a_tag(site, se
     assert listed == [{"version": "latest", "url": "latest/"}, {"version": "v1.0", "url": "v1.0/"}]
 
 
-def test_a_version_laid_again_replaces_what_was_there_and_leaves_the_others(versions, site, tmp_path):
+def test_a_version_laid_again_replaces_what_was_there_and_leaves_the_others(site, tmp_path):
     kept = (site / "v1.0/chapters/gone.html").read_bytes()
     versions.assemble(built(tmp_path / "newer", ["chapters/index.html"], "the newer"), site, "latest")
     assert not (site / "latest/chapters/more.html").exists()
@@ -95,13 +85,13 @@ def test_a_version_laid_again_replaces_what_was_there_and_leaves_the_others(vers
     assert (site / "v1.0/chapters/gone.html").read_bytes() == kept
 
 
-def test_versions_are_ordered_by_their_numbers(versions, tmp_path):
+def test_versions_are_ordered_by_their_numbers(tmp_path):
     for name in ("v1.9", "v1.10", "latest", "v1.10-rc1", "v2", "assets"):
         (tmp_path / name).mkdir()
     assert versions.versions_in(tmp_path) == ["latest", "v2", "v1.10", "v1.10-rc1", "v1.9"]
 
 
-def test_a_name_that_is_no_version_and_a_folder_without_a_book_are_refused(versions, tmp_path):
+def test_a_name_that_is_no_version_and_a_folder_without_a_book_are_refused(tmp_path):
     book = built(tmp_path / "book", ["chapters/index.html"], "a book")
     for name in ("../elsewhere", "main", "v1/../.."):
         with pytest.raises(ValueError, match="version must be"):
