@@ -107,10 +107,13 @@ def in_processes(
         except BrokenProcessPool:
             pass
         for key in [key for key in begun if key not in ended]:
-            try:
-                yield from pool([key], [])
-            except BrokenProcessPool as error:
-                yield Outcome(key, None, 0.0, f"its process died twice: {error}")
+            for last in (False, True):  # twice, as the first may meet what is left of the broken pool
+                try:
+                    yield from pool([key], [])
+                    break
+                except BrokenProcessPool as error:
+                    if last:
+                        yield Outcome(key, None, 0.0, f"its process died twice, alone in its pool: {error}")
         left = [key for key in left if key not in begun]
 
 

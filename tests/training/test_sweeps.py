@@ -374,12 +374,12 @@ def test_a_run_whose_process_is_killed_is_done_again_and_one_that_kills_its_proc
 
     killer = Thread(target=kill_the_process_of_1, args=[log])
     killer.start()
-    with pytest.raises(SweepFailed, match=r"(?s)1 of 6.*'x': 3.*process died twice"):
+    with pytest.raises(SweepFailed, match=r"(?s)1 of 6.*'x': 3.*process died twice, alone in its pool"):
         run_sweep(runs, execute=toy(log), path=tmp_path / "r.parquet", workers=2, progress=False)
     killer.join()
     assert sorted(load_results(tmp_path / "r.parquet")["x"].tolist()) == [0, 1, 2, 4, 5]
     assert started(log).count(1) == 2
-    assert started(log).count(3) == 2
+    assert started(log).count(3) in (1, 2, 3)  # fewer, where a pool broke before its turn came
 
 
 def test_a_single_worker_does_one_run_at_a_time_and_survives_the_death_of_one(log):
