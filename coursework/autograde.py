@@ -180,8 +180,10 @@ def _run(course: Path, student: str, name: str, *, kernels: Path, cell_seconds: 
     os.environ |= {"JUPYTER_PATH": str(kernels), "COURSEWORK_STUDENT": student}
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         ExecuteWatched.folder = Path(folder)
+        kernel = Path(folder) / "kernel"  # all that its process may write; the folder around it is not
+        kernel.mkdir()
         config = course_config(course)
-        channel = {"transport": "ipc", "connection_file": str(Path(folder) / "kernel.json")}
+        channel = {"transport": "ipc", "connection_file": str(kernel / "kernel.json")}
         config.KernelManager = config.AsyncKernelManager = Config(channel)
         config.ExecuteWatched.timeout = cell_seconds
         config.ExecuteWatched.iopub_timeout = 20  # to end when interrupted

@@ -5,7 +5,7 @@ kernel runs in bubblewrap: it sees the system, this environment and the book's p
 an empty folder in memory; it reaches the grader through sockets in the folder of the connection file, and
 nothing else. Limits that the kernel of Linux keeps are set by prlimit; the memory of all its processes
 together and the time in all are watched from here. Why a kernel was ended is written into the file
-``ended`` beside the connection file.
+``ended`` in the folder above, which the kernel does not see.
 """
 
 from __future__ import annotations
@@ -57,34 +57,24 @@ def require_sandbox() -> None:
 
 def _walls() -> list[str]:
     """What bubblewrap shows and hides, whatever the notebook."""
-    shown = {Path(sys.prefix), Path(sys.base_prefix), Path(scaling_transformers.__file__).parent.parent}
+    apart = "--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try"
+    if os.getuid() != 0:  # root needs no namespace of users, and would be no other user in one
+        apart += " --unshare-user"
     walls = [
-        "--unshare-all",
-        "--die-with-parent",
-        "--new-session",
-        "--clearenv",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
+        *apart.split(),
+        *["--die-with-parent", "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"],
     ]
     for path in (
-        "/usr",
-        "/etc/ld.so.cache",
-        "/etc/alternatives",
-        "/etc/fonts",
-        "/etc/passwd",
-        "/etc/localtime",
+        *("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/passwd", "/etc/localtime"),
+        *(path for path in ("/bin", "/sbin", "/lib", "/lib64") if not Path(path).is_symlink()),
     ):
         walls += ["--ro-bind-try", path, path]
-    for path in ("/bin", "/sbin", "/lib", "/lib64"):
-        link = Path(path)
-        walls += (
-            ["--symlink", os.readlink(path), path] if link.is_symlink() else ["--ro-bind-try", path, path]
-        )
-    for path in sorted(shown):
-        if not path.is_relative_to("/usr"):
-            walls += [*_parents(path), "--ro-bind", str(path), str(path)]
+    for link in (Path(path) for path in ("/bin", "/sbin", "/lib", "/lib64") if Path(path).is_symlink()):
+        walls += ["--symlink", os.readlink(link), str(link)]
+    package = Path(scaling_transformers.__file__).parent.parent
+    for shown in sorted({Path(sys.prefix), Path(sys.base_prefix), package}):
+        if not shown.is_relative_to("/usr"):
+            walls += [*_parents(shown), "--ro-bind", str(shown), str(shown)]
     for path in ("/tmp", "/folder"):
         walls += ["--perms", "1777", "--size", str(LIMITS["disk"]), "--tmpfs", path]
     return walls
@@ -115,9 +105,17 @@ def command(connection: Path, seconds: float) -> list[str]:
     for name, value in environment.items():
         walls += ["--setenv", name, value]
     folder = str(connection.parent)
-    walls += [*_parents(connection.parent), "--bind", folder, folder, "--chdir", "/folder"]
+    walls += [
+        *_parents(connection.parent),
+        "--bind",
+        folder,
+        folder,
+        "--remount-ro",
+        "/",
+        "--chdir",
+        "/folder",
+    ]
     limits = [
-        "prlimit",
         f"--as={LIMITS['address_space']}",
         f"--nproc={LIMITS['processes']}",
         f"--fsize={LIMITS['file']}",
@@ -125,24 +123,13 @@ def command(connection: Path, seconds: float) -> list[str]:
         "--core=0",
     ]
     user: list[str] = []
-    if (
-        os.getuid() == 0
-    ):  # root is held to no number of processes; each kernel becomes a user that is nobody else
+    if os.getuid() == 0:  # root is held to no number of processes: each kernel gets a user of its own
         number = 2_000_000 + os.getpid()
         for path in (connection.parent, connection):
             os.chown(path, number, number)
         user = ["setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups", "--no-new-privs"]
-        walls.remove("--unshare-all")
-        walls += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    kernel = [
-        sys.executable,
-        "-m",
-        "ipykernel_launcher",
-        "-f",
-        str(connection),
-        "--HistoryManager.hist_file=:memory:",
-    ]
-    return ["bwrap", *walls, *user, *limits, *kernel]
+    kernel = ["-m", "ipykernel_launcher", "-f", str(connection), "--HistoryManager.hist_file=:memory:"]
+    return ["bwrap", *walls, *user, "prlimit", *limits, sys.executable, *kernel]
 
 
 def watch(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:
@@ -156,19 +143,28 @@ def watch(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> str
             return f"it ran for more than {seconds:.0f} seconds"
         if _resident(process.pid) > LIMITS["memory"]:
             return f"it held more than {LIMITS['memory'] // MB:,} MB of memory"
-        if sum(path.stat().st_size for path in folder.iterdir()) > LIMITS["file"]:
+        if _written(folder) > LIMITS["file"]:
             return f"it wrote more than {LIMITS['file'] // MB} MB beside its sockets"
     return ""
 
 
 def _resident(pid: int) -> int:
-    """Bytes of memory that a process and all below it hold; those of one that ends meanwhile count as none."""
+    """Bytes of memory that a process and all below it hold."""
     total = 0
     with suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         for process in [root, *root.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
                 total += process.memory_info().rss
+    return total
+
+
+def _written(folder: Path) -> int:
+    """Bytes of the files in a folder, as far as they can be seen while they come and go."""
+    total = 0
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            total += path.lstat().st_size
     return total
 
 
@@ -179,7 +175,7 @@ def main(*, seconds: float, connection: Path) -> int:
     try:
         reason = watch(process, connection.parent, seconds)
         if reason:
-            (connection.parent / ENDED).write_text(reason)
+            (connection.parent.parent / ENDED).write_text(reason)
     finally:
         process.kill()
     return process.wait()
