@@ -131,8 +131,11 @@ def _installing() -> NotebookNode:
     return new_code_cell(installing_cell(told.get("url"), told.get("branch", "main")), id="install")
 
 
-def write(path: Path, *, variant: str, output: Path) -> bool:
-    """Write the releases of one master, unless they stand there already; return whether it wrote."""
+def write(path: Path, *, variant: str, output: Path, scratch: Path) -> bool:
+    """Write the releases of one master, unless they stand there already; return whether it wrote.
+
+    ``scratch`` is an empty course, for nbgrader to make the students' notebook in.
+    """
     name, tools = path.stem, [Path(__file__), Path(masters.__file__), ROOT / "_config.yml"]
     state = hashlib.sha256(
         b"".join(file.read_bytes() for file in (path, *tools)) + variant.encode()
@@ -142,8 +145,7 @@ def write(path: Path, *, variant: str, output: Path) -> bool:
     if mark.exists() and mark.read_text() == state and all(target.exists() for target in targets.values()):
         return False
     source = for_grader(masters.read(path), name, variant=variant)
-    with tempfile.TemporaryDirectory() as folder:
-        student = assign(Path(folder), name, nbformat.from_dict(source))
+    student = assign(scratch, name, nbformat.from_dict(source))
     notebooks = {
         "student": student,
         "instructor": for_instructor(masters.read(path), variant=variant),
@@ -173,10 +175,11 @@ def main(words: list[str] | None = None) -> None:
     chosen.output.mkdir(parents=True, exist_ok=True)
     kept.write_text(variant)
     paths = masters.masters()
-    written = sum(
-        write(path, variant=variant, output=chosen.output)
-        for path in tqdm(paths, desc="problem sets", unit="")
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        written = sum(
+            write(path, variant=variant, output=chosen.output, scratch=Path(scratch))
+            for path in tqdm(paths, desc="problem sets", unit="")
+        )
     print(f"{len(paths)} problem sets, {written} written, variant {variant}: {chosen.output}")
     for kind in ("student", "instructor", "autograder"):
         print(f"  {chosen.output / kind}")
