@@ -106,4 +106,4 @@ def complaints(table: Iterable[Outcome], sets: dict[str, ProblemSet]) -> list[st
 
 def numbers(row: Outcome, sets: dict[str, ProblemSet]) -> list[int]:
     """The numbers of the questions that an outcome is shown by."""
-    return [one.number for one in sets[row.chapter].questions if set(one.answers) & set(row.answers)]
+    return [part.number for part in sets[row.chapter].questions if set(part.answers) & set(row.answers)]

@@ -10,6 +10,52 @@ import syllabus
 ROOT = Path(__file__).parents[2]
 NOT_MEASURABLE = {"understand", "know", "learn", "appreciate", "grasp", "see", "think", "be", "become"}
 
+SMALL = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  name: python3
+  display_name: Python 3
+---
+
+# Problem set: small
+
+**Chapter:** None. **Time:** about 3 hours.
+
+## 1. Add (3 points)
+
+Add.
+
+```{code-cell} ipython3
+:answer: add
+
+### BEGIN SOLUTION
+total = 1 + 1
+### END SOLUTION
+```
+
+```{code-cell} ipython3
+:check: add
+:points: 2
+
+assert total
+### BEGIN HIDDEN TESTS
+assert total == 2
+### END HIDDEN TESTS
+```
+
+Say why.
+
++++ {"answer": "why", "points": 1}
+
+### BEGIN SOLUTION
+One and one.
+### END SOLUTION
+"""
+
 every_master = pytest.mark.parametrize("path", masters.masters(), ids=lambda path: path.stem)
 
 
@@ -72,50 +118,3 @@ def test_a_master_that_promises_other_points_or_no_time_is_refused(then, complai
     path.write_text(SMALL.replace(*then))
     with pytest.raises(ValueError, match=complaint):
         syllabus.problem_set(path)
-
-
-SMALL = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  name: python3
-  display_name: Python 3
----
-
-# Problem set: small
-
-**Chapter:** None. **Time:** about 3 hours.
-
-## 1. Add (3 points)
-
-Add.
-
-```{code-cell} ipython3
-:answer: add
-
-### BEGIN SOLUTION
-total = 1 + 1
-### END SOLUTION
-```
-
-```{code-cell} ipython3
-:check: add
-:points: 2
-
-assert total
-### BEGIN HIDDEN TESTS
-assert total == 2
-### END HIDDEN TESTS
-```
-
-Say why.
-
-+++ {"answer": "why", "points": 1}
-
-### BEGIN SOLUTION
-One and one.
-### END SOLUTION
-"""
