@@ -15,13 +15,13 @@ from typing import NamedTuple
 import masters
 from nbformat import NotebookNode
 
-HEADING = re.compile(r"^## (\d+)\. (.+?) \((\d+) points?\)$", re.MULTILINE)
+HEADING = re.compile(r"^## (\d+)\. (.+?) \(([^()]*\bpoints?\b[^()]*)\)$", re.MULTILINE)
 HOURS = re.compile(r"\*\*Time:\*\* about (\d+(?:\.\d+)?) hours?")
 OUTCOMES = masters.FOLDER / "outcomes.csv"
 
 
 class Question(NamedTuple):
-    """A numbered heading with the names of the answers below it, and its points."""
+    """A numbered heading with the names of the answers below it, and its points (their sum, or "4 + 2")."""
 
     number: int
     title: str
@@ -66,7 +66,7 @@ def _question(path: Path, heading: re.Match[str], cells: list[NotebookNode]) -> 
     answers = tuple(cell["answer"] for cell in told if "answer" in cell)
     by_checks = sum(cell["points"] for cell in told if "check" in cell)
     by_hand = sum(cell["points"] for cell in told if "answer" in cell and "points" in cell)
-    if not answers or by_checks + by_hand != int(heading[3]):
+    if not answers or by_checks + by_hand != sum(map(int, re.findall(r"\d+", heading[3]))):
         raise ValueError(
             f"{path.name}: {heading[0]!r} has {len(answers)} answers with {by_checks + by_hand} points"
         )

@@ -25,7 +25,7 @@ kernelspec:
 
 **Chapter:** None. **Time:** about 3 hours.
 
-## 1. Add (3 points)
+## 1. Add (2 points, and 1 in words)
 
 Add.
 
@@ -95,8 +95,10 @@ def test_the_questions_read_are_those_that_stand_in_the_file(path):
     assert [name for question in one.questions for name in question.answers] == [
         "".join(two) for two in named
     ]
-    points = sum(int(told) for told in re.findall(r"^## .*\((\d+) points?\)$", text, re.MULTILINE))
-    assert sum(question.by_checks + question.by_hand for question in one.questions) == points
+    checked = sum(map(int, re.findall(r"^:points: (\d+)$", text, re.MULTILINE)))
+    marked = sum(map(int, re.findall(r'^\+\+\+ \{.*"points": (\d+)', text, re.MULTILINE)))
+    assert sum(question.by_checks for question in one.questions) == checked
+    assert sum(question.by_hand for question in one.questions) == marked
 
 
 @every_master
@@ -108,7 +110,7 @@ def test_a_problem_set_says_that_it_takes_two_to_four_hours(path):
     ("then", "complaint"),
     [
         (("**Time:** about 3 hours", "**Time:** a day"), "must say"),
-        (("(3 points)", "(4 points)"), "with 3 points"),
+        (("(2 points", "(3 points"), "with 3 points"),
     ],
 )
 def test_a_master_that_promises_other_points_or_no_time_is_refused(then, complaint, tmp_path):
