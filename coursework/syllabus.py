@@ -88,7 +88,7 @@ def outcomes() -> list[Outcome]:
 
 
 def complaints(table: Iterable[Outcome], sets: dict[str, ProblemSet]) -> list[str]:
-    """Answers that no outcome is shown by, answers that no problem set has, and outcomes that nothing shows."""
+    """Answers without an outcome, answers that no problem set has, and outcomes that nothing shows."""
     asked = {
         (one.chapter, name)
         for one in sets.values()
