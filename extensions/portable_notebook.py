@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ledger
+import reading_time
 from docutils import nodes
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -208,6 +209,8 @@ class Prose:
             return self._equation(text)
         elif name == "ledger":
             return str(ledger.count(self.app.env, text))
+        elif name == "reading-hours":
+            return reading_time.hours(self.app.env, text, self.docname)
         self._unknown(f"role {name!r} of {text!r}")
         return text
 

@@ -1,19 +1,26 @@
 """How long a page takes: a quiet line below its title.
 
 Counted is what stands open on the page. Folded code and folded solutions take the time of those who open
-them.
+them. The role ``{reading-hours}`` says elsewhere how long chapters take together, in hours with one decimal:
+``{reading-hours}`attention complexity```.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from typing import Any
 
 from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
+
+logger = logging.getLogger(__name__)
 
 WORDS_A_MINUTE = 230
 LINES_A_MINUTE = 20  # of code: they are few, and read one by one
@@ -83,6 +90,60 @@ def say_how_long(app: Sphinx, pagename: str, template: str, context: dict[str, A
     context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
 
 
+class reading_hours(nodes.Inline, nodes.TextElement):
+    """Stands where the hours of the chapters ``of`` will be, until all are read."""
+
+
+class ReadingHours(SphinxRole):
+    """``{reading-hours}`` of the names of chapters."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        _kept(self.env, "book_hours_pages")[self.env.docname] = True
+        return [reading_hours(of=self.text, docname=self.env.docname)], []
+
+
+def _kept(env: BuildEnvironment, what: str) -> dict[str, Any]:
+    """What is known of pages by name, kept with the environment."""
+    if not hasattr(env, what):
+        setattr(env, what, {})
+    return getattr(env, what)  # type: ignore[no-any-return]
+
+
+def keep_minutes(app: Sphinx, doctree: nodes.document) -> None:
+    _kept(app.env, "book_minutes")[app.env.docname] = minutes_to_read(doctree)
+
+
+def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    for what in ("book_minutes", "book_hours_pages"):
+        _kept(env, what).pop(docname, None)
+
+
+def pages_to_write(app: Sphinx, env: BuildEnvironment) -> Collection[str]:
+    return sorted(_kept(env, "book_hours_pages"))
+
+
+def hours(env: BuildEnvironment, of: str, docname: str) -> str:
+    """Hours that chapters take to read together; one that is not in the book is reported."""
+    known = _kept(env, "book_minutes")
+    home = docname.rpartition("/")[0]
+    names = [f"{home}/{name}".lstrip("/") for name in of.split()]
+    for name in names:
+        if name not in known:
+            logger.warning("no page %r to say the reading time of", name, location=docname, type="book")
+    return f"{sum(known.get(name, 0) for name in names) / 60:.1f}"
+
+
+def fill_in(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    for place in list(doctree.findall(reading_hours)):
+        place.replace_self(nodes.Text(hours(app.env, place["of"], place["docname"])))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_node(reading_hours)
+    app.add_role("reading-hours", ReadingHours())
+    app.connect("doctree-read", keep_minutes)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-updated", pages_to_write)
+    app.connect("doctree-resolved", fill_in)
     app.connect("html-page-context", say_how_long)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 1, "parallel_read_safe": False, "parallel_write_safe": True}

@@ -2,7 +2,8 @@
 
 The execution cache looks at a chapter's code cells and at the kernel that its top matter names, at nothing
 else. This extension writes a fingerprint of the package modules behind the cells into that entry: when one of
-them changes, Sphinx reads the chapter again and the cache sees a different notebook.
+them changes, Sphinx reads the chapter again and the cache sees a different notebook. If the cells read other
+files, the top matter names them, by patterns from the book's folder: ``reads: [coursework/*.md]``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,26 @@ def dependencies(source: str, source_root: Path) -> list[Path]:
     return sorted(found)
 
 
-def fingerprint(source: str, source_root: Path) -> str:
-    """Hash of the package files that Python source depends on."""
+def fingerprint(source: str, source_root: Path, *, beside: Iterable[Path] = ()) -> str:
+    """Hash of the package files that Python source depends on, and of the files ``beside`` them."""
     digest = hashlib.sha256()
     for path in dependencies(source, source_root):
         digest.update(path.relative_to(source_root).as_posix().encode() + b"\0" + path.read_bytes())
+    for path in beside:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def top_matter(text: str) -> tuple[re.Match[str] | None, dict[str, Any]]:
+    """Where a page's top matter stands, and what it says."""
+    match = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)
+    top = yaml.safe_load(match[1]) if match else None
+    return match, top if isinstance(top, dict) else {}
+
+
+def files_read(text: str, root: Path) -> list[Path]:
+    """The files that a page's top matter says its cells read."""
+    return [path for pattern in top_matter(text)[1].get("reads", []) for path in sorted(root.glob(pattern))]
 
 
 def code_of_chapter(text: str) -> str:
@@ -102,7 +117,8 @@ def code_of_chapter(text: str) -> str:
 
 
 def _chapter_fingerprint(app: Sphinx, text: str) -> str:
-    return fingerprint(code_of_chapter(text), Path(app.srcdir) / "src")
+    root = Path(app.srcdir)
+    return fingerprint(code_of_chapter(text), root / "src", beside=files_read(text, root))
 
 
 def chapters_with_changed_sources(
@@ -124,9 +140,8 @@ def chapters_with_changed_sources(
 
 def mark_with_fingerprint(app: Sphinx, docname: str, source: list[str]) -> None:
     """Write the fingerprint into the kernel's entry of a chapter's top matter, where the cache looks."""
-    match = re.match(r"---\n(.*?\n)---\n", source[0], re.DOTALL)
-    top = yaml.safe_load(match[1]) if match else None
-    if match is None or not isinstance(top, dict) or "kernelspec" not in top:
+    match, top = top_matter(source[0])
+    if match is None or "kernelspec" not in top:
         return
     if not hasattr(app.env, "book_fingerprints"):
         app.env.book_fingerprints = {}  # type: ignore[attr-defined]  # kept with the environment

@@ -96,5 +96,5 @@ def test_the_picture_of_the_argument_names_the_chapters():
     table = ROOT / "src" / "scaling_transformers" / "data" / "chapters.csv"
     with table.open(encoding="utf-8") as file:
         named = {row["chapter"] for row in csv.DictReader(file)}
-    at_the_back = {"notation", "glossary", "reading", "references", "colophon"}
+    at_the_back = {"notation", "glossary", "reading", "instructors", "references", "colophon"}
     assert named == {path.stem for path in CHAPTERS.glob("*.md")} - {"index"} - at_the_back

@@ -117,3 +117,18 @@ def test_the_code_of_a_chapter_is_what_its_cells_run(cell):
 def test_a_line_of_code_that_starts_with_a_colon_or_dashes_is_code():
     text = "```{code-cell}\nx[\n:2]\n---1\n```\n"
     assert extension.code_of_chapter(text) == "x[\n:2]\n---1"
+
+
+def test_a_page_says_which_other_files_its_cells_read(source_root):
+    text = "---\nkernelspec: { name: python3 }\nreads: [sets/*.md, table.csv]\n---\n\n# A title\n"
+    (source_root / "sets").mkdir()
+    for name in ("sets/b.md", "sets/a.md", "sets/other.py", "table.csv"):
+        (source_root / name).write_text(name)
+    read = extension.files_read(text, source_root)
+    assert [path.name for path in read] == ["a.md", "b.md", "table.csv"]
+    assert extension.files_read("# No top matter\n", source_root) == []
+    source = f"from {P}.maths import f"
+    before = extension.fingerprint(source, source_root, beside=read)
+    assert before != extension.fingerprint(source, source_root)
+    (source_root / "sets/a.md").write_text("changed")
+    assert extension.fingerprint(source, source_root, beside=read) != before
