@@ -3,11 +3,12 @@ FOUND := $(shell for name in python3.11 python3.12 python3.13 python3 python; do
 PYTHON ?= $(or $(FOUND),python3.11)
 VENV ?= .venv
 PORT ?= 8000
+GRADES ?= grades
 BIN := $(VENV)/bin
 SITE := _build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf serve lab notebooks test check bench clean small-models sweep bias cognition frontiers
+.PHONY: help book pdf serve lab notebooks coursework grade test check bench clean small-models sweep bias cognition frontiers
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
@@ -51,6 +52,13 @@ notebooks: $(VENV)/.ready ## write every chapter as a plain notebook into _build
 	    || exit 1; done
 	@echo "The notebooks: $(CURDIR)/_build/notebooks"
 
+coursework: $(VENV)/.ready ## write the problem sets: for students, for instructors, for the grader
+	$(BIN)/python coursework/release.py $(if $(VARIANT),--variant "$(VARIANT)")
+
+grade: $(VENV)/.ready ## grade a folder of notebooks in sandboxes: make grade SUBMISSIONS=folder
+	@test -n "$(SUBMISSIONS)" || { echo "Name the folder: make grade SUBMISSIONS=folder [ROSTER=students.csv]"; exit 1; }
+	$(BIN)/python coursework/grade.py "$(SUBMISSIONS)" --grades "$(GRADES)" $(if $(ROSTER),--roster "$(ROSTER)")
+
 test: book ## build, then run every test, one process a core
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
@@ -58,10 +66,11 @@ check: $(VENV)/.ready ## lint, format, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/codespell chapters src extensions deploy tests benchmarks README.md CONTRIBUTING.md
+	$(BIN)/codespell chapters coursework src extensions deploy tests benchmarks README.md CONTRIBUTING.md
 
 bench: $(VENV)/.ready ## speed and memory, each beside a peer in the same run
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python benchmarks/attention.py
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python benchmarks/coursework.py
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python benchmarks/experts.py
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python benchmarks/merging.py
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python benchmarks/model.py

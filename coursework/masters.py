@@ -5,10 +5,10 @@ Cells of a master say what they are by their metadata:
 - ``answer: NAME`` on a code cell: what a student writes, with the solution between ``### BEGIN SOLUTION`` and
   ``### END SOLUTION``;
 - ``mistake: WHAT`` on a code cell: a plausible wrong answer in the place of the answer above it;
-- ``check: NAME`` and ``points: N`` on a code cell: what the answer is checked by, public first, then what lies
-  between ``### BEGIN HIDDEN TESTS`` and ``### END HIDDEN TESTS``;
-- ``answer: NAME`` and ``points: N`` on a Markdown cell: an answer in words, marked by hand, with its rubric
-  between the marks of a solution;
+- ``check: NAME`` and ``points: N`` on a code cell: what the answer is checked by, public first, then what
+  lies between ``### BEGIN HIDDEN TESTS`` and ``### END HIDDEN TESTS``;
+- ``answer: NAME`` and ``points: N`` on a Markdown cell: an answer in words, marked by hand, with its
+  rubric between the marks of a solution;
 - ``student: true`` on the one code cell in which students name themselves.
 
 All other cells are given, and stand as they are in every release.
@@ -55,7 +55,9 @@ def read(path: Path) -> NotebookNode:
             if (cell.cell_type == "markdown") != ("points" in told):
                 raise ValueError(f"{path.name}: {last}: points belong to an answer in words, or to a check")
         if "check" in told and not (told["check"] in names["answer"] and HIDDEN.search(cell.source)):
-            raise ValueError(f"{path.name}: the check {told['check']} has no answer above it, or hides nothing")
+            raise ValueError(
+                f"{path.name}: the check {told['check']} has no answer above it, or hides nothing"
+            )
         if "mistake" in told and last is None:
             raise ValueError(f"{path.name}: the mistake {told['mistake']} stands below no answer")
     by_hand = {cell.metadata["answer"] for cell in notebook.cells if is_by_hand(cell)}
@@ -73,8 +75,8 @@ def is_by_hand(cell: NotebookNode) -> bool:
 def outcomes(notebook: NotebookNode) -> Iterator[tuple[str, str, BaseException | None]]:
     """Run a master here, and yield (check, which answer, what the check raised or None).
 
-    Which answer: ``solution``, ``untouched``, or the name of a mistake. An answer that is wrong is tried from the
-    state that the solutions above it left, and does not reach those below.
+    Which answer: ``solution``, ``untouched``, or the name of a mistake. An answer that is wrong is tried from
+    the state that the solutions above it left, and does not reach those below.
     """
     space: dict[str, Any] = {"__name__": "__main__"}
     tries: dict[str, dict[str, dict[str, Any]]] = {}

@@ -68,7 +68,7 @@ exchange.require(EXCHANGE, COURSE)
 # Student code is graded in the sandbox, by a kernel that only the servers of instructors know.
 KERNELS = Path("kernels").resolve()
 sandbox.require_sandbox()
-sandbox.install(KERNELS)
+sandbox.install(KERNELS, seconds=900)  # that a notebook may take
 
 c.Spawner.environment = {
     "COURSEWORK_COURSE": COURSE,

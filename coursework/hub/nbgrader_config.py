@@ -24,21 +24,26 @@ if "COURSEWORK_GRADER" in os.environ:
 
     c.CourseDirectory.root = str(Path.home() / "course")
 
-    # The folder of the one kernel that this process grades with; student code reaches no other.
+    # Where the one kernel that this process grades with has its folder; student code reaches no other.
     kept = f"COURSEWORK_KERNEL_{os.getpid()}"  # nbgrader reads this file again at every click
     if kept not in os.environ:
         os.environ[kept] = tempfile.mkdtemp(prefix="kernel-")
         atexit.register(shutil.rmtree, os.environ[kept], ignore_errors=True)
     ExecuteWatched.folder = Path(os.environ[kept])
     c.KernelManager.transport = "ipc"
-    c.KernelManager.connection_file = str(ExecuteWatched.folder / "kernel.json")
+    c.KernelManager.connection_file = str(ExecuteWatched.folder / "kernel" / "kernel.json")
     c.Execute.kernel_name = sandbox.NAME
+    c.Execute.timeout = 60  # seconds that a cell may take
     c.Execute.iopub_timeout = 20  # seconds for a cell that was stopped to end
 
     def before_a_notebook_runs(assignment, student, notebooks):
-        """Tell the notebook whose it is: its path ends with student, problem set and notebook."""
-        os.environ["COURSEWORK_STUDENT"] = Path(notebooks[0]).parts[-3]
+        """Tell the notebook whose it is, and let it find nothing of the one before."""
+        os.environ["COURSEWORK_STUDENT"] = Path(notebooks[0]).parts[-3]  # student/problem set/notebook
         (ExecuteWatched.folder / sandbox.ENDED).unlink(missing_ok=True)
+        kernel = ExecuteWatched.folder / "kernel"
+        if kernel.exists():  # moved away before it is removed: what is in it may resist that
+            shutil.rmtree(kernel.rename(tempfile.mkdtemp(dir=ExecuteWatched.folder)), ignore_errors=True)
+        kernel.mkdir(mode=0o700)
 
     c.Autograde.pre_convert_hook = before_a_notebook_runs
     c.Autograde.autograde_preprocessors = [

@@ -1,8 +1,8 @@
-"""What the notebooks of the coursework call: numbers that differ by student, and a check that keeps the answer.
+"""What problem sets call: numbers that differ by student, and a check that keeps the answer.
 
-A problem set is graded in a place where the environment variable ``COURSEWORK_STUDENT`` names the student whose
-notebook it is. That name goes before the one typed into the notebook, so numbers copied from another student's
-notebook are compared with what this student's own numbers give.
+A problem set is graded in a place where the environment variable ``COURSEWORK_STUDENT`` names the student
+whose notebook it is. That name goes before the one typed into the notebook, so numbers copied from another
+student's notebook are compared with what this student's own numbers give.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Personal:
     def __call__(self, name: str, options: Sequence[T]) -> T:
         """The option that is this student's, of at least two; ``name`` says for what."""
         if len(options) < 2:
-            raise ValueError(f"options must be two or more, not {list(options)!r}: all students would get the same")
+            raise ValueError(
+                f"options must be two or more, not {list(options)!r}: all students would get the same"
+            )
         digest = hashlib.sha256(f"{self._key}\n{name}".encode()).digest()
         return options[int.from_bytes(digest[:8], "big") % len(options)]
 
@@ -50,8 +52,8 @@ def check_close(actual: Any, expected: Any, message: str, *, rtol: float = 1e-6,
     """Raise AssertionError with ``message`` unless numbers agree; what was expected is not shown.
 
     ``actual`` and ``expected`` are numbers or arrays (NumPy or torch) of one shape, which agree where
-    |actual - expected| <= atol + rtol |expected|. A missing answer, a wrong shape and values that are not finite
-    where they should be are named in front of the message.
+    |actual - expected| <= atol + rtol |expected|. A missing answer, a wrong shape and values that are not
+    finite where they should be are named in front of the message.
     """
     if actual is None or actual is ...:
         raise AssertionError(f"There is no answer yet (it is {actual!r}). {message}")

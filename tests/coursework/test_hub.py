@@ -182,7 +182,7 @@ def inside(folder: Path, *command: str) -> list[str]:
         for name in ("passwd", "group"):
             walls += ["--ro-bind", str(folder / name), f"/etc/{name}"]
     needed = {Path(sys.prefix), Path(sys.base_prefix), ROOT, folder}
-    for closed in {path for inner in needed for path in inner.parents if not path.stat().st_mode & 0o001}:
+    for closed in sorted({path for inner in needed for path in inner.parents if not path.stat().st_mode & 1}):
         walls += ["--perms", "0755", "--tmpfs", str(closed)]  # another user could not go through
     for path in sorted(needed):
         for parent in reversed(path.parents[:-1]):
