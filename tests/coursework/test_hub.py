@@ -121,7 +121,7 @@ class Person:
         answer = self.browser.post(api, headers=headers)
         if answer.status_code not in (201, 202):
             raise NotStarted(answer.json()["message"])
-        with self.browser.get(f"{api}/progress", headers=headers, stream=True, timeout=60) as progress:
+        with self.browser.get(f"{api}/progress", headers=headers, stream=True, timeout=120) as progress:
             told = [line for line in progress.iter_lines(decode_unicode=True) if line]
         assert '"ready": true' in told[-1], told
         answer = self.browser.get(f"{self.hub}/user/{self.name}/lab")  # signs in there too
@@ -131,7 +131,7 @@ class Person:
         """What this person's server answers."""
         headers = {"X-XSRFToken": self._xsrf(f"/user/{self.name}/")}
         return self.browser.request(
-            method, f"{self.hub}/user/{self.name}/{path}", headers=headers, timeout=60, **told
+            method, f"{self.hub}/user/{self.name}/{path}", headers=headers, timeout=120, **told
         )
 
     def call(self, method: str, path: str, **told: Any) -> Any:
@@ -258,7 +258,7 @@ def start(folder: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
 def hub(folder: Path) -> Iterator[Hub]:
     process, address = start(folder)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             assert process.poll() is None, f"the hub ended:\n{(folder / 'log').read_text()}"
             assert time.monotonic() < deadline, f"the hub does not answer:\n{(folder / 'log').read_text()}"
@@ -357,7 +357,7 @@ def test_a_hub_does_not_start_with_an_exchange_that_is_open_to_the_wrong_people(
     inbound.mkdir()
     inbound.chmod(0o777)
     process, _ = start(folder)
-    assert process.wait(timeout=60)
+    assert process.wait(timeout=120)
     assert f"chmod 733 {inbound}" in (folder / "log").read_text()
 
 
