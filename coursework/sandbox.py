@@ -91,6 +91,7 @@ def command(connection: Path, seconds: float) -> list[str]:
     """The command line of one kernel."""
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PYTHONPATH": str(Path(scaling_transformers.__file__).parent.parent),
         "HOME": "/folder",
         "LANG": "C.UTF-8",
         "MPLBACKEND": "Agg",
