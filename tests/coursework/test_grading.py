@@ -19,13 +19,15 @@ pytestmark = needs_sandbox
 FULL = {"double": 2.0, "half": 3.0, "words": 0.0}
 
 LOOP = "while True:\n    pass"
+DEAF = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
+HOARD = "hoard = []\nwhile True:\n    hoard.append(bytearray(b'x') * 10**8)"
 HOSTILE = {
-    # what stands in the answer to question 1, and what the row says; the answer to question 2 is right
+    # what stands in the answer to question 1; what the row says, and its score where it is no matter of luck
     "loops": (LOOP, "graded", 3),
-    "deaf": ("while 1:\n    try:\n        while 1: pass\n    except BaseException: 0", "stopped|graded", None),
+    "deaf": (DEAF, "stopped|graded", None),
     "forks": ("import os\nwhile True:\n    os.fork()", "stopped|graded", None),
     "hoards": ("hoard = bytearray(100 * 10**9)", "graded", 3),
-    "hoards-slowly": ("hoard = []\nwhile True:\n    hoard.append(bytearray(b'x') * 10**8)", "stopped|graded", None),
+    "hoards-slowly": (HOARD, "stopped|graded", None),
     "writes": ("open('{outside}', 'w').write('was here')", "graded", 3),
     "fills": ("open('/tmp/large', 'wb').write(bytes(10**9))", "graded", 3),
     "calls": ("import socket\nsocket.create_connection(('127.0.0.1', {port}), 3)", "graded", 3),
@@ -40,7 +42,7 @@ HOSTILE = {
         0,
     ),
     "looks": ("import os\nprint(os.path.exists('{grades}'), os.path.exists('{masters}'))", "graded", 3),
-}  # fmt: skip
+}
 BROKEN = {
     "words-only": "It is 42.",
     "no-notebook": "{}",

@@ -61,7 +61,7 @@ with contextlib.redirect_stdout(io.StringIO()):
     os.environ["COURSEWORK_STUDENT"] = "ada"
     theirs = values(notebook)
     found = set()
-    for student in ("bob", "cleo", "dan"):
+    for student in ("bob", "cleo"):
         os.environ["COURSEWORK_STUDENT"] = student
         found |= set(caught(notebook, theirs))
 print(json.dumps([sorted(name for name in theirs if theirs[name]), sorted(found)]))
@@ -88,9 +88,8 @@ def run(script, path, student):
 
 
 @every_master
-@pytest.mark.parametrize("student", ["ada", "bob"])
-def test_the_solution_passes_and_an_empty_answer_and_each_mistake_fail(path, student):
-    rows = run(RUN, path, student)
+def test_the_solution_passes_and_an_empty_answer_and_each_mistake_fail(path):
+    rows = run(RUN, path, "cleo")
     assert [row for row in rows if row[1] == "solution" and row[2]] == []
     assert [row[:2] for row in rows if row[1] != "solution" and not row[2]] == []
     mistakes = [row for row in rows if row[1] not in ("solution", "untouched")]
