@@ -1,7 +1,7 @@
 """What it takes to grade a class, as many notebooks at a time as there are cores. Run by ``make bench``.
 
-The peer grades one after the other: a tenth of the same notebooks, and its time is scaled to all. Both sides are
-the whole command, from the folder of submissions to tables and feedback; each starts without a gradebook.
+The peer grades one after the other: a tenth of the same notebooks, and its time is scaled to all. Both sides
+are the whole command, from the folder of submissions to tables and feedback; each starts without a gradebook.
 """
 
 from __future__ import annotations
