@@ -52,7 +52,7 @@ def check_close(actual: Any, expected: Any, message: str, *, rtol: float = 1e-6,
     """Raise AssertionError with ``message`` unless numbers agree; what was expected is not shown.
 
     ``actual`` and ``expected`` are numbers or arrays (NumPy or torch) of one shape, which agree where
-    |actual - expected| <= atol + rtol |expected|. A missing answer, a wrong shape and values that are not
+    ``|actual - expected| <= atol + rtol |expected|``. A missing answer, a wrong shape and values that are not
     finite where they should be are named in front of the message.
     """
     if actual is None or actual is ...:
