@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+import warnings
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import Execute
 from nbgrader.utils import capture_log
 from release import course_config
+from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
+
+warnings.filterwarnings("ignore", category=SAWarning)  # of nbgrader's own queries; nobody here can act on it
 
 LARGEST = 10_000_000
 """Bytes of a submitted notebook, and of what its cells may print."""
