@@ -16,7 +16,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,10 +49,18 @@ def require_sandbox() -> None:
             raise SandboxMissing(
                 f"{tool} is missing, and student code is not run without it: apt install {package}"
             )
-    tried = subprocess.run(["bwrap", *_walls(), "true"], capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        connection = Path(folder) / "kernel" / "kernel.json"
+        connection.parent.mkdir()
+        connection.touch()
+        tried = subprocess.run(
+            command(connection, 60, task=["-c", "import ipykernel, scaling_transformers"]),
+            capture_output=True,
+            text=True,
+        )
     if tried.returncode:
         raise SandboxMissing(
-            f"bubblewrap is installed and may not make namespaces here ({tried.stderr.strip()}). Allow them "
+            f"bubblewrap is there, and a kernel does not start in it ({tried.stderr.strip()}). Allow namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, or a --privileged container), or grade elsewhere."
         )
 
@@ -64,6 +74,8 @@ def _walls() -> list[str]:
         *apart.split(),
         *["--die-with-parent", "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"],
     ]
+    for path in ("/tmp", "/folder"):  # first: what is shown below may lie in /tmp
+        walls += ["--perms", "1777", "--size", str(LIMITS["disk"]), "--tmpfs", path]
     for path in (
         *("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/passwd", "/etc/localtime"),
         *(path for path in ("/bin", "/sbin", "/lib", "/lib64") if not Path(path).is_symlink()),
@@ -75,8 +87,6 @@ def _walls() -> list[str]:
     for shown in sorted({Path(sys.prefix), Path(sys.base_prefix), package}):
         if not shown.is_relative_to("/usr"):
             walls += [*_parents(shown), "--ro-bind", str(shown), str(shown)]
-    for path in ("/tmp", "/folder"):
-        walls += ["--perms", "1777", "--size", str(LIMITS["disk"]), "--tmpfs", path]
     return walls
 
 
@@ -87,8 +97,8 @@ def _parents(path: Path) -> list[str]:
     ]
 
 
-def command(connection: Path, seconds: float) -> list[str]:
-    """The command line of one kernel."""
+def command(connection: Path, seconds: float, *, task: Sequence[str] = ()) -> list[str]:
+    """The command line of one kernel, or of another task for Python in its place."""
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "PYTHONPATH": str(Path(scaling_transformers.__file__).parent.parent),
@@ -130,7 +140,7 @@ def command(connection: Path, seconds: float) -> list[str]:
             os.chown(path, number, number)
         user = ["setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups", "--no-new-privs"]
     kernel = ["-m", "ipykernel_launcher", "-f", str(connection), "--HistoryManager.hist_file=:memory:"]
-    return ["bwrap", *walls, *user, "prlimit", *limits, sys.executable, *kernel]
+    return ["bwrap", *walls, *user, "prlimit", *limits, sys.executable, *(task or kernel)]
 
 
 def watch(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -60,20 +61,19 @@ def scores(grades):
     return {(row["student"], row["set"]): float(row["score"]) for row in rows(grades / "grades.csv")}
 
 
-def listening():
-    import socket
-
-    server = socket.create_server(("127.0.0.1", 0))
-    server.settimeout(0)
-    return server
+@pytest.fixture(scope="module")
+def server():
+    """A port of this machine that nobody should reach."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        yield server
 
 
 @pytest.fixture(scope="module")
-def class_of(small, tmp_path_factory):
+def class_of(small, server, tmp_path_factory):
     """A class of honest, hostile and hopeless submissions, graded once."""
     folder = tmp_path_factory.mktemp("class")
     hand = Hand(small, folder / "submissions")
-    server = listening()
     told = {
         "outside": str(folder / "outside"),
         "port": server.getsockname()[1],
@@ -109,11 +109,11 @@ def class_of(small, tmp_path_factory):
     said = grade(
         hand.folder, small, folder / "grades", "--cell-seconds", "10", "--seconds", "40", "--workers", "2"
     )
-    return folder, said, server
+    return folder, said
 
 
 def test_honest_submissions_get_exactly_what_they_are_worth(class_of):
-    folder, _, _ = class_of
+    folder, _ = class_of
     found = scores(folder / "grades")
     assert {found[f"right-{number}", "small"] for number in range(3)} == {5.0}
     assert found["partly", "small"] == 2.0
@@ -124,8 +124,8 @@ def test_honest_submissions_get_exactly_what_they_are_worth(class_of):
 
 
 @pytest.mark.parametrize("student", HOSTILE)
-def test_a_hostile_notebook_gets_nothing_for_it_and_a_row_that_says_so(class_of, student):
-    folder, said, server = class_of
+def test_a_hostile_notebook_gets_nothing_for_it_and_a_row_that_says_so(class_of, server, student):
+    folder, said = class_of
     _, status, score = HOSTILE[student]
     row = next(row for row in rows(folder / "grades" / "grades.csv") if row["student"] == student)
     assert any(word in row["status"] for word in status.split("|")), row
