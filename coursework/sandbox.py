@@ -60,7 +60,7 @@ def require_sandbox() -> None:
         )
     if tried.returncode:
         raise SandboxMissing(
-            f"bubblewrap is there, and a kernel does not start in it ({tried.stderr.strip()}). Allow namespaces "
+            f"a kernel does not start in bubblewrap ({tried.stderr.strip()}). Allow namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, or a --privileged container), or grade elsewhere."
         )
 
