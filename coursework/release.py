@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import sys
 import tempfile
@@ -30,6 +31,9 @@ from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 OUTPUT = ROOT / "_build" / "coursework"
+
+# nbgrader starts alembic by its name, which is on no PATH where the environment is not activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def course_config(course: Path) -> Config:

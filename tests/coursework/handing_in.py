@@ -1,5 +1,6 @@
 """A problem set that is small enough to be graded often, submissions to it, and the grader's command."""
 
+import os
 import re
 import subprocess
 import sys
@@ -129,6 +130,13 @@ class Hand:
         return path
 
 
+def not_activated():
+    """The environment variables of somebody who calls the programs of the environment by their paths."""
+    own = Path(sys.executable).parent
+    places = [place for place in os.environ["PATH"].split(os.pathsep) if Path(place) != own]
+    return {**os.environ, "PATH": os.pathsep.join(places)}
+
+
 def grader(submissions, releases, grades, *words):
     """The command line of the grader."""
     return [
@@ -139,9 +147,8 @@ def grader(submissions, releases, grades, *words):
 
 def grade(submissions, releases, grades, *words):
     """Run the grader to its end; what it said."""
-    done = subprocess.run(
-        grader(submissions, releases, grades, *words), capture_output=True, text=True, timeout=900
-    )
+    command = grader(submissions, releases, grades, *words)
+    done = subprocess.run(command, env=not_activated(), capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

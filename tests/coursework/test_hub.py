@@ -29,6 +29,7 @@ import pytest
 import release
 import requests
 import sandbox
+from handing_in import not_activated
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "coursework" / "hub" / "jupyterhub_config.py"
@@ -242,11 +243,12 @@ def start(folder: Path, *words: str) -> tuple[subprocess.Popen[bytes], str]:
             "--JupyterHub.spawner_class=simple",
             f"--SimpleLocalProcessSpawner.home_dir_template={folder}/home/{{username}}",
         )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTEST"))}
+    kept = {
+        name: value for name, value in not_activated().items() if not name.startswith(("JUPYTER", "PYTEST"))
+    }
     environment = {
         **kept,
         "HOME": str(folder),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT / "src"),
         "COURSEWORK_EXCHANGE": str(folder / "exchange"),
     }
