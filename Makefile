@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SITE := _build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf serve lab notebooks coursework grade test check bench clean small-models sweep bias cognition frontiers
+.PHONY: help book pdf serve lab notebooks coursework grade mark test check bench clean small-models sweep bias cognition frontiers
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 — /p' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ coursework: $(VENV)/.ready ## write the problem sets: for students, for instruct
 grade: $(VENV)/.ready ## grade a folder of notebooks in sandboxes: make grade SUBMISSIONS=folder
 	@test -n "$(SUBMISSIONS)" || { echo "Name the folder: make grade SUBMISSIONS=folder [ROSTER=students.csv]"; exit 1; }
 	$(BIN)/python coursework/grade.py "$(SUBMISSIONS)" --grades "$(GRADES)" $(if $(ROSTER),--roster "$(ROSTER)")
+
+mark: $(VENV)/.ready ## open the grades in JupyterLab, to mark answers in words: make mark [GRADES=folder]
+	@test -f "$(GRADES)/gradebook.db" || { echo "No grades in $(GRADES): make grade SUBMISSIONS=folder first."; exit 1; }
+	cd "$(GRADES)" && PATH="$(abspath $(BIN)):$$PATH" jupyter lab
 
 test: book ## build, then run every test, one process a core
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -74,7 +74,6 @@ c.Spawner.environment = {
     "COURSEWORK_COURSE": COURSE,
     "COURSEWORK_EXCHANGE": str(EXCHANGE),
     "JUPYTER_CONFIG_PATH": str(HERE),  # where nbgrader_config.py is
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # nbgrader calls alembic
 }
 
 
