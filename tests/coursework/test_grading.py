@@ -315,19 +315,28 @@ def test_the_problem_set_of_another_year_is_not_graded(small, hand, tmp_path):
     assert "this is the problem set of variant 2025; what is graded is 2026" in said
 
 
+@pytest.fixture(scope="module")
+def every_set(tmp_path_factory):
+    """The grades of two students who handed in every set: one its solutions, one what was given out."""
+    folder = tmp_path_factory.mktemp("every")
+    hand = Hand(folder, folder / "submissions")
+    for path in masters.masters():
+        release.write(path, variant="2026", output=folder, scratch=folder / "scratch")
+        for student, solved in (("ada", True), ("bob", False)):
+            hand.in_(student, hand.notebook(path.stem, solved=solved), path.stem)
+    grade(hand.folder, folder, folder / "grades", "--cell-seconds", "120")
+    return folder / "grades"
+
+
 @pytest.mark.parametrize("path", masters.masters(), ids=lambda path: path.stem)
-def test_the_solution_of_each_set_gets_all_points_and_an_untouched_notebook_none(path, tmp_path):
-    name = path.stem
-    release.write(path, variant="2026", output=tmp_path, scratch=tmp_path / "scratch")
-    hand = Hand(tmp_path, tmp_path / "submissions")
-    hand.in_("ada", hand.notebook(name), name)
-    hand.in_("bob", hand.notebook(name, solved=False), name)
-    grade(hand.folder, tmp_path, tmp_path / "grades", "--cell-seconds", "120")
+def test_the_solution_of_each_set_gets_all_points_and_an_untouched_notebook_none(path, every_set):
     by_checks = sum(
         int(cell.metadata["points"]) for cell in masters.read(path).cells if "check" in cell.metadata
     )
-    assert scores(tmp_path / "grades") == {("ada", name): by_checks, ("bob", name): 0}
-    assert {row["status"] for row in rows(tmp_path / "grades" / "grades.csv")} == {"graded"}
+    found = {student: score for (student, name), score in scores(every_set).items() if name == path.stem}
+    assert found == {"ada": by_checks, "bob": 0}
+    told = [row["status"] for row in rows(every_set / "grades.csv") if row["set"] == path.stem]
+    assert told == ["graded", "graded"]
 
 
 def test_without_the_sandbox_no_student_code_is_run(monkeypatch, tmp_path):
