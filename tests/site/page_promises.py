@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from axe_playwright_python.sync_playwright import Axe
 
 MAX_BYTES = 1_500_000  # of a page's own markup
-# What a click would unfold is part of the page; it fades in, and is pale until then. Code is read as plain text:
-# its words are half of all elements, and their few colours are looked at in test_code_colours.py.
+# What a click would unfold is part of the page; it fades in, and is pale until then. Code is read as plain
+# text, for its words are half of all elements; test_code_colours.py looks at their few colours.
 UNFOLD = """async () => {
   const near = document.createElement("style"); // what a reader would scroll to is laid out
   near.textContent = ".bd-article * { content-visibility: visible !important }";
