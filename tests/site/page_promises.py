@@ -20,7 +20,7 @@ UNFOLD = """async () => {
   document.head.append(near);
   for (const box of document.querySelectorAll("details")) box.open = true;
   for (const hidden of document.querySelectorAll(".toggle-hidden")) hidden.classList.remove("toggle-hidden");
-  for (const code of document.querySelectorAll("div.highlight pre")) {
+  for (const code of document.querySelectorAll("div.highlight pre, em.sig-param")) {
     if (!code.querySelector("a, button, [id], [role], [tabindex]")) code.textContent = code.textContent;
   }
   await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));

@@ -1,4 +1,4 @@
-"""The colours of code, on any page: looked at once for each kind of word that any page has."""
+"""The colours of code, on any page: looked at once for each kind of word."""
 
 import pytest
 from conftest import THEMES
@@ -26,3 +26,10 @@ def test_every_kind_of_word_in_code_is_legible(book, read, theme):
     page = read(f"{book.address}/chapters/attention.html", theme=theme).page
     page.evaluate(EVERY_KIND, kinds)
     assert violations(page, CONTRAST, {"include": [[f"main {CODE}"]]}) == ""
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_word_of_a_signature_is_legible(book, read, theme):
+    page = read(f"{book.address}/chapters/api/package.html", theme=theme).page
+    assert page.locator("em.sig-param span").count() > 10
+    assert violations(page, CONTRAST, {"include": [["dt.sig"]]}) == ""
