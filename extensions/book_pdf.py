@@ -22,7 +22,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
@@ -393,6 +393,21 @@ def setup(app: Any) -> dict[str, Any]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def write_pdf(
+    site: Path, root: Path, target: Path, browser: Any, look: Callable[[Any], None] | None = None
+) -> int:
+    """Print a built site into one PDF, and return its number of pages.
+
+    ``look`` is shown the page that is printed, with its contents numbered.
+    """
+    with printable(site, root, browser) as page:
+        number_contents(page)
+        if look:
+            look(page)
+        made, headings = print_pages(page), headings_of(page)
+    return finish(made, target, root, headings)
+
+
 def main() -> None:
     """Make the PDF of a built site."""
     from playwright.sync_api import sync_playwright
@@ -413,11 +428,8 @@ def main() -> None:
         browser = playwright.chromium.launch(
             executable_path=program, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
-        with printable(options.site, _HERE.parent, browser) as page:
-            number_contents(page)
-            made, headings = print_pages(page), headings_of(page)
+        count = write_pdf(options.site, _HERE.parent, target, browser)
         browser.close()
-    count = finish(made, target, _HERE.parent, headings)
     if options.to is None:
         offer(options.site)
     print(f"{target}: {count} pages, {target.stat().st_size / 1e6:.1f} MB")

@@ -45,15 +45,18 @@ class Edition:
 @pytest.fixture(scope="session")
 def edition(book, browser, tmp_path_factory) -> Edition:
     path = tmp_path_factory.mktemp("pdf") / book_pdf.NAME
-    with book_pdf.printable(book.folder, book.root, browser) as page:
-        beyond = page.evaluate(BEYOND, ["body", page.viewport_size["width"]])
-        book_pdf.number_contents(page)
-        entries = page.evaluate(
-            "[...document.querySelectorAll('nav.contents a')]"
-            ".map(link => [link.querySelector('.number').textContent, link.hash.slice(1)])"
+    beyond, entries = [], []
+
+    def look(page):
+        beyond.extend(page.evaluate(BEYOND, ["body", page.viewport_size["width"]]))
+        entries.extend(
+            page.evaluate(
+                "[...document.querySelectorAll('nav.contents a')]"
+                ".map(link => [link.querySelector('.number').textContent, link.hash.slice(1)])"
+            )
         )
-        made, headings = book_pdf.print_pages(page), book_pdf.headings_of(page)
-    book_pdf.finish(made, path, book.root, headings)
+
+    book_pdf.write_pdf(book.folder, book.root, path, browser, look)
     reader = PdfReader(path)
     return Edition(path, reader, [page.extract_text() for page in reader.pages], beyond, entries)
 
