@@ -161,4 +161,5 @@ def sandbox_is_missing() -> str:
     return ""
 
 
-needs_sandbox = pytest.mark.skipif(bool(sandbox_is_missing()), reason=sandbox_is_missing() or "it is there")
+_MISSING = sandbox_is_missing()  # once: it starts a kernel
+needs_sandbox = pytest.mark.skipif(bool(_MISSING), reason=_MISSING or "it is there")

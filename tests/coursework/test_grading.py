@@ -165,11 +165,13 @@ def test_files_that_are_nobodys_answer_are_listed(class_of):
 
 
 def test_feedback_shows_points_and_messages_and_nothing_hidden(class_of):
-    folder = class_of[0] / "grades" / "feedback"
+    folder, handed_in = class_of[0] / "grades" / "feedback", class_of[0] / "submissions"
     for path in folder.rglob("*.html"):
         text = path.read_text()
         assert "distinctive-hidden-check" not in text, path
         assert "distinctive-second-check" not in text, path
+        if "distinctive-solution" in text:  # the student's own
+            assert "distinctive-solution" in (handed_in / path.parts[-3] / "small.ipynb").read_text(), path
     partly = (folder / "partly" / "small" / "small.html").read_text()
     assert "Half of your own number." in partly
     assert "More was checked here." in partly

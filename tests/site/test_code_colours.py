@@ -1,13 +1,12 @@
-"""The colours of code, on any page: looked at once for each kind of word."""
+"""The colours of code, on any page: looked at once for each kind of word that any page has."""
 
 import pytest
 from conftest import THEMES
 from page_promises import AXE, violations
 
-CODE = "div.highlight pre"
 CONTRAST = AXE | {"runOnly": {"type": "rule", "values": ["color-contrast"]}, "rules": {}}
-EVERY_KIND = """(kinds) => {
-  const box = document.querySelector("main div.highlight pre");
+EVERY_KIND = """([code, kinds]) => {
+  const box = document.querySelector(code);
   box.scrollIntoView();
   box.replaceChildren(...kinds.map((kind) => {
     const word = document.createElement("span");
@@ -19,17 +18,15 @@ EVERY_KIND = """(kinds) => {
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_every_kind_of_word_in_code_is_legible(book, read, theme):
-    spans = (span for path in book.pages for span in book.html(path).select(f"{CODE} span[class]"))
+@pytest.mark.parametrize(
+    ("code", "shown_on", "least"),
+    [("div.highlight pre", "attention", 10), ("em.sig-param", "api/package", 4)],
+    ids=["cells", "signatures"],
+)
+def test_every_kind_of_word_in_code_is_legible(book, read, code, shown_on, least, theme):
+    spans = (span for path in book.pages for span in book.html(path).select(f"{code} span[class]"))
     kinds = sorted({" ".join(span["class"]) for span in spans})
-    assert len(kinds) > 10
-    page = read(f"{book.address}/chapters/attention.html", theme=theme).page
-    page.evaluate(EVERY_KIND, kinds)
-    assert violations(page, CONTRAST, {"include": [[f"main {CODE}"]]}) == ""
-
-
-@pytest.mark.parametrize("theme", THEMES)
-def test_every_word_of_a_signature_is_legible(book, read, theme):
-    page = read(f"{book.address}/chapters/api/package.html", theme=theme).page
-    assert page.locator("em.sig-param span").count() > 10
-    assert violations(page, CONTRAST, {"include": [["dt.sig"]]}) == ""
+    assert len(kinds) > least
+    page = read(f"{book.address}/chapters/{shown_on}.html", theme=theme).page
+    page.evaluate(EVERY_KIND, [f"main {code}", kinds])
+    assert violations(page, CONTRAST, {"include": [[f"main {code}"]]}) == ""
