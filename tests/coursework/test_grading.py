@@ -17,6 +17,7 @@ import release
 import requests
 import sandbox
 from handing_in import ROOT, Hand, grade, grader, needs_sandbox, not_activated
+from laboratory import laboratory
 
 pytestmark = needs_sandbox
 FULL = {"double": 2.0, "half": 3.0, "words": 0.0}
@@ -241,47 +242,22 @@ def test_a_grader_that_is_killed_goes_on_where_it_was(small, hand, tmp_path):
 @contextmanager
 def formgrader(grades, tmp_path):
     """What `make mark` opens, asked as its pages ask it: for what there is, or to write words down."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    told = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "open_browser": False, "allow_root": True}
-    told = {"ServerApp": told, "LabApp": told, "IdentityProvider": {"token": "word"}}
-    (folder / "jupyter_server_config.json").write_text(json.dumps(told))
-    environment = not_activated() | dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR"), str(folder))
-    process = subprocess.Popen(
-        ["make", "mark", f"GRADES={grades}", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.ready"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    command = ["make", "mark", f"GRADES={grades}", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.ready"]
+    home = tmp_path / "settings"
+    with laboratory(command, cwd=ROOT, home=home, environment=not_activated(), token="word") as address:
 
-    def ask(what, **words):
-        answer = requests.request(
-            "PUT" if words else "GET",
-            f"http://127.0.0.1:{port}/formgrader/api/{what}",
-            headers={"Authorization": "token word"},
-            json=words,
-            timeout=60,
-        )
-        assert answer.ok, answer.text
-        return answer.json()
+        def ask(what, **words):
+            answer = requests.request(
+                "PUT" if words else "GET",
+                f"{address}/formgrader/api/{what}",
+                headers={"Authorization": "token word"},
+                json=words,
+                timeout=60,
+            )
+            assert answer.ok, answer.text
+            return answer.json()
 
-    try:
-        end = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < end:
-            try:
-                assert ask("status")
-                break
-            except requests.ConnectionError:
-                time.sleep(0.1)
         yield ask
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 def test_a_new_submission_is_graded_again_and_marks_by_hand_and_older_grades_stay(small, hand, tmp_path):

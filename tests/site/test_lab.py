@@ -1,17 +1,11 @@
 """What `make lab` promises: a chapter opens as a notebook, its cells run, and its explorer moves."""
 
-import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from urllib.error import URLError
 
 import pytest
+from laboratory import laboratory
 from playwright.sync_api import expect
 
 CHAPTER = """\
@@ -44,44 +38,12 @@ def lab(book, tmp_path_factory):
     # An environment that shares the programs of this one and keeps its own settings.
     (tmp_path / "venv").mkdir()
     (tmp_path / "venv" / "bin").symlink_to(f"{sys.prefix}/bin")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "home").mkdir()
-    settings = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "open_browser": False, "allow_root": True}
-    (tmp_path / "home" / "jupyter_server_config.json").write_text(
-        json.dumps({"ServerApp": settings, "LabApp": settings, "IdentityProvider": {"token": ""}})
-    )
-    places = {
-        "JUPYTER_CONFIG_PATH": str(tmp_path / "venv" / "etc" / "jupyter"),
-        **dict.fromkeys(("HOME", "JUPYTER_CONFIG_DIR"), str(tmp_path / "home")),
-    }
-    process = subprocess.Popen(
-        ["make", "lab", "VENV=venv", "-o", "venv/.ready"],
-        cwd=tmp_path,
-        env={**os.environ, **places},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/api", process)
+    command = ["make", "lab", "VENV=venv", "-o", "venv/.ready"]
+    settings = {"JUPYTER_CONFIG_PATH": str(tmp_path / "venv" / "etc" / "jupyter")}
+    with laboratory(
+        command, cwd=tmp_path, home=tmp_path / "home", environment={**os.environ, **settings}
+    ) as address:
         yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-
-
-def _wait_for(address, process):
-    for _ in range(300):
-        assert process.poll() is None, "the laboratory has ended"
-        try:
-            with urllib.request.urlopen(address):
-                return
-        except URLError:
-            time.sleep(0.1)
-    pytest.fail("the laboratory did not open within 30 seconds")
 
 
 @pytest.fixture(scope="module")
